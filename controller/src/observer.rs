@@ -2,6 +2,7 @@
 
 use aegis_api::wire::{ReconcileData, ReconcileError};
 use aegis_reconcilers::Context;
+use aegis_reconcilers::autoscale::Autoscaler;
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_runtime::{Observer, Reconciled, Reconciler as _};
 
@@ -17,7 +18,8 @@ impl FeedObserver {
 
 /// Whether it is no news: every detector evaluates each round of readings, and every object is resynced twice a minute.
 fn is_routine(r: &Reconciled<'_>) -> bool {
-    let by_time = r.trigger == "resync" || (r.kind == DetectorReconciler::KIND && r.trigger != "store");
+    let measures = [DetectorReconciler::KIND, Autoscaler::KIND].contains(&r.kind);
+    let by_time = r.trigger == "resync" || (measures && r.trigger != "store");
     by_time && r.error.is_none()
 }
 

@@ -18,7 +18,7 @@ use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::rule_files::RuleFiles;
 use aegis_reconcilers::{
-    Context, Parts, Settings, Surroundings, Turns, balancer_metrics, detector, requests,
+    Context, Parts, Settings, Surroundings, Turns, autoscale, balancer_metrics, detector, requests,
 };
 use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
@@ -95,7 +95,8 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
         recall: Recall::default(),
         view: HostView::new()
             .with_history(history(&context, args.metrics_interval_secs))
-            .with_balancers(balancers(&context)),
+            .with_balancers(balancers(&context))
+            .with_workloads(requested(&context), traces(&context)),
         brain: Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry)))),
         context,
     };
@@ -371,6 +372,19 @@ fn history(context: &Context, interval_secs: u64) -> aegis_server::LoadHistory {
 fn balancers(context: &Context) -> aegis_server::Balancers {
     let context = context.clone();
     Arc::new(move |now, names| balancer_metrics::all(&context, now, names))
+}
+
+fn requested(context: &Context) -> aegis_server::Requested {
+    let context = context.clone();
+    Arc::new(move |now| balancer_metrics::workloads(&context, now))
+}
+
+fn traces(context: &Context) -> aegis_server::Traces {
+    let context = context.clone();
+    Arc::new(move |workload| {
+        let context = context.clone();
+        async move { autoscale::trace::recorded(&context, &workload).await }.boxed()
+    })
 }
 
 fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {

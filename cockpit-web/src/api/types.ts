@@ -55,6 +55,7 @@ export type Role = Schemas["Role"];
 export type ContainerMetrics = Schemas["ContainerMetrics"];
 export type ContainerRow = Schemas["ContainerRow"];
 export type BalancerMetrics = Schemas["BalancerMetrics"];
+export type WorkloadRequests = Schemas["WorkloadRequests"];
 export type RequestRates = Schemas["RequestRates"];
 export type HostMetrics = Schemas["HostMetrics"];
 export type FileSystemUse = Schemas["FileSystemUse"];

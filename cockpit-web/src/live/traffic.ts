@@ -2,7 +2,7 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { ApiError, request } from "@/api/request";
-import type { Answer, BalancerMetrics, HostMetrics } from "@/api/types";
+import type { Answer, BalancerMetrics, HostMetrics, WorkloadRequests } from "@/api/types";
 
 const EVERY_MS = 3_000;
 
@@ -23,6 +23,17 @@ export function useBalancerMetrics(name: string) {
       const path = `/metrics/load-balancers?${new URLSearchParams({ name })}`;
       const all = await orNothing<Answer<"/metrics/load-balancers">>(path, signal);
       return all?.find((one) => one.name === name) ?? null;
+    },
+    refetchInterval: EVERY_MS,
+  });
+}
+
+export function useWorkloadRequests(name: string) {
+  return useQuery({
+    queryKey: ["metrics", "workloads", name],
+    queryFn: async ({ signal }): Promise<WorkloadRequests | null> => {
+      const all = await orNothing<Answer<"/metrics/workloads">>("/metrics/workloads", signal);
+      return all?.find((one) => one.workload === name) ?? null;
     },
     refetchInterval: EVERY_MS,
   });

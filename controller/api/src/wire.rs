@@ -14,6 +14,7 @@ mod topology;
 pub use autoscale::{Simulated, SimulationRequest, SimulationSummary, TraceRow};
 pub use balancer::{
     BalancerMetrics, Connections, RequestRates, RequestTotals, ServerMetrics, UpstreamMetrics,
+    WorkloadRequests,
 };
 pub use frame::{
     AiComplete, AiRestart, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData,

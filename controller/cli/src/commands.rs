@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod auth;
+pub(crate) mod autoscale;
 pub(crate) mod completion;
 pub(crate) mod confirm;
 pub(crate) mod create;
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Confirm(confirm::ConfirmArgs),
     Diff(diff::DiffArgs),
     Scale(scale::ScaleArgs),
+    Autoscale(autoscale::AutoscaleArgs),
     Restart(restart::RestartArgs),
     Rollout(rollout::RolloutArgs),
     #[command(visible_alias = "undo")]
@@ -129,6 +131,7 @@ pub(crate) async fn run(
         Command::Confirm(args) => confirm::run(&args, &session).await,
         Command::Diff(args) => diff::run(&args, &session).await,
         Command::Scale(args) => scale::run(&args, &session).await,
+        Command::Autoscale(args) => autoscale::run(&args, &session).await,
         Command::Restart(args) => restart::run(&args, &session).await,
         Command::Rollout(args) => rollout::run(&args, &session).await,
         Command::Rollback(args) => rollback::run(&args, &session).await,

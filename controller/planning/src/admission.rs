@@ -13,7 +13,7 @@ use std::sync::Arc;
 use aegis_api::incident::ApprovalDecision;
 use aegis_api::observed::ContainerDetails;
 use aegis_api::proposal::Action;
-use aegis_api::workload::ContainerTemplate;
+use aegis_api::workload::{AutoscaleMetric, ContainerTemplate};
 use aegis_api::{FieldError, Incident, Kind as _, LoadBalancerSpec, Workload, WorkloadSpec};
 
 pub use container::host_access;
@@ -110,6 +110,7 @@ pub fn workload(
         if let Some(template) = &spec.template {
             errors.extend(of_template(template, mounts));
         }
+        errors.extend(of_autoscale(spec));
         if let Some(name) = &spec.container {
             errors.extend(of_container(name.as_str(), "adopting it", inspected, mounts));
         }
@@ -222,6 +223,23 @@ fn only_scales(before: &WorkloadSpec, after: &WorkloadSpec) -> bool {
         ..before.clone()
     };
     scaled == *after
+}
+
+/// Targets that have this controller send requests, from the host's network and with a secret of its own.
+fn of_autoscale(spec: &WorkloadSpec) -> Vec<FieldError> {
+    let targets = spec
+        .autoscale
+        .iter()
+        .flat_map(|autoscale| &autoscale.targets)
+        .enumerate();
+    let external = targets.filter(|(_, target)| target.metric == AutoscaleMetric::External);
+    let errors = external.map(|(index, _)| {
+        FieldError::forbidden(
+            format!("spec.autoscale.targets[{index}]"),
+            "metric External has the controller send requests to an address: that is an admin's; allowed: the other metrics",
+        )
+    });
+    errors.collect()
 }
 
 /// Fields of a template that reach the host.

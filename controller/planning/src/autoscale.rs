@@ -1,7 +1,7 @@
 //! How many replicas a workload is to have by its load: `spec.autoscale`, decided as the HorizontalPodAutoscaler
-//! `autoscaling/v2` documents it. Whoever asks, the loop or a what-if on recorded signals, asks here. Pure.
+//! `autoscaling/v2` documents it. The loop and a what-if on recorded signals decide here alike. Pure.
 //!
-//! A pass goes from top to bottom: who holds it (`holding`), the bounds of the moment (`bounds`), what each target asks for
+//! A pass goes from top to bottom: who holds it (`holding`), the bounds of the moment (`bounds`), what each target needs
 //! (`answer`), what the windows make of that (`windows`), what the policies allow (`rates`). What is durable is in the
 //! status; the windows are not: after a restart they begin with what is there, so that nothing is scaled in before a whole
 //! window was seen.
@@ -25,6 +25,7 @@ use aegis_api::workload::autoscale::{
 use aegis_api::{ConditionType, Reason, Time, WorkloadStatus};
 
 pub use bounds::{Bounds, in_force};
+pub(crate) use holding::own_generations;
 pub use holding::{IncidentHold, held_by_incident, incident_generations, manual_note, pause};
 pub use measure::{Replica, Replicas, Requested, cores, errors, measure, needs_requests, set_apart};
 pub use reading::{Errors, Reading};
@@ -378,7 +379,7 @@ impl Case<'_> {
             );
             return Verdict::new(current, Reason::Stabilizing, message);
         }
-        // What an incident's plan set, and what that cured, is not taken back before it has settled.
+        // What an incident's plan set, and what that cured, is not undone before it has settled.
         if let Some(floor) = self
             .situation
             .incident
@@ -402,7 +403,7 @@ impl Case<'_> {
         }
     }
 
-    /// What the target says that asks for most.
+    /// What the target says that needs most.
     fn why(&self) -> String {
         let decisive = self.answers.iter().max_by_key(|answer| answer.desired);
         decisive

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::autoscale::Autoscaler;
 use crate::context::Context;
 use crate::detector::DetectorReconciler;
 use crate::docker_events::DockerEvents;
@@ -83,6 +84,12 @@ pub fn controllers(
         WorkloadReconciler::new(context.clone()),
         triggers::workloads(context, events),
         16,
+        triggers::all::<Workload>,
+    );
+    loops.add(
+        Autoscaler::new(context.clone()),
+        triggers::own::<Workload>(context),
+        8,
         triggers::all::<Workload>,
     );
     loops.add(
@@ -192,6 +199,8 @@ pub(crate) mod tests {
         // What has none is only consulted by others: nothing of it converges.
         let converge = KINDS.iter().filter(|info| !info.conditions.is_empty());
         let mut wanted: Vec<&str> = converge.map(|info| info.kind).collect();
+        // A second loop over Workloads.
+        wanted.push(Autoscaler::KIND);
         wanted.sort_unstable();
         assert_eq!(kinds, wanted);
         shutdown.cancel();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aegis_api::signals::bounds;
-use aegis_api::wire::{BalancerMetrics, RequestRates, ServerMetrics, UpstreamMetrics};
+use aegis_api::wire::{BalancerMetrics, RequestRates, ServerMetrics, UpstreamMetrics, WorkloadRequests};
 use aegis_api::{Kind, LoadBalancer, Time};
 use aegis_signals::traffic::{ServerRequests, Traffic};
 
@@ -27,12 +27,37 @@ pub fn all(context: &Context, now: Time, names: &[String]) -> Vec<BalancerMetric
         .collect()
 }
 
-fn of(balancer: &LoadBalancer, traffic: &Traffic, now: Time) -> BalancerMetrics {
-    let counted_since = traffic.followed_since(balancer.name());
-    let over_seconds = counted_since.map_or(OVER, |since| {
+/// The requests to workloads, by name.
+pub fn workloads(context: &Context, now: Time) -> Vec<WorkloadRequests> {
+    let traffic = context.samples.traffic();
+    let balancers = context.store.list::<LoadBalancer>();
+    let since = balancers
+        .iter()
+        .filter_map(|balancer| traffic.followed_since(balancer.name()));
+    let over_seconds = over(since.max(), now);
+    let counted = traffic.workloads(now, over_seconds);
+    counted
+        .into_iter()
+        .map(|(workload, requests, totals)| WorkloadRequests {
+            workload,
+            over_seconds,
+            rates: RequestRates::of(&requests, over_seconds),
+            totals,
+        })
+        .collect()
+}
+
+/// How many seconds rates are of: as long as is counted, a minute at most.
+fn over(counted_since: Option<Time>, now: Time) -> u32 {
+    counted_since.map_or(OVER, |since| {
         let counted = u32::try_from(since.age(now).as_secs()).unwrap_or(OVER);
         (counted - counted % SPAN).clamp(SPAN, OVER)
-    });
+    })
+}
+
+fn of(balancer: &LoadBalancer, traffic: &Traffic, now: Time) -> BalancerMetrics {
+    let counted_since = traffic.followed_since(balancer.name());
+    let over_seconds = over(counted_since, now);
     let counted = traffic.servers(balancer.name(), now, over_seconds);
     let connections = traffic.connections(balancer.name());
     let (upstreams, servers) = rows(balancer, &counted, over_seconds);

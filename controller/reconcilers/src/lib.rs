@@ -3,6 +3,7 @@
 
 mod addressing;
 mod assembly;
+pub mod autoscale;
 pub mod balancer_metrics;
 mod brake;
 mod broken_policies;

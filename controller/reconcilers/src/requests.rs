@@ -1,10 +1,11 @@
-//! Counts requests from the logs of load balancers, only while a detector needs them: reading a log costs the engine. Reads
-//! nginx's connections beside, where a configuration offers them.
+//! Counts requests from the logs of load balancers, only while a detector or autoscaling needs them: reading a log costs the
+//! engine. Reads nginx's connections beside, where a configuration offers them.
 //!
 //! Each nginx whose configuration logs in the format `aegis_receipt` is followed; a line counts once for the workload and
 //! the upstream of the server that was tried last, and once for each server that was tried. What no server was tried for (a
 //! location without one) counts for none: that no server is left is a signal of its own. Does I/O through the engine only.
 
+mod condition;
 mod connections;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,9 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::detector::Signal;
+use aegis_api::error::root_cause;
 use aegis_api::load_balancer::Server;
-use aegis_api::{Detector, Kind, LoadBalancer};
+use aegis_api::{Detector, Kind, LoadBalancer, Workload};
 use aegis_docker::LogQuery;
+use aegis_planning::autoscale::needs_requests;
 use aegis_planning::load_balancer::access_log::{AccessLine, FORMAT};
 use aegis_signals::traffic::{ServerKey, Traffic};
 use futures::StreamExt;
@@ -45,11 +48,10 @@ async fn follow_all(context: &Context, shutdown: &CancellationToken) {
             Some(_) = tasks.join_next() => continue,
             _ = ticks.tick() => {}
         }
-        let wanted = if is_asked(context) {
-            balancers(context)
-        } else {
-            Vec::new()
-        };
+        let asked = is_asked(context);
+        let wanted = if asked { balancers(context) } else { Vec::new() };
+        context.samples.traffic().retain_logs(&wanted);
+        condition::report(context, asked).await;
         followed.retain(|name, task| {
             let keep = wanted.contains(name) && !task.is_finished();
             if !keep {
@@ -66,8 +68,17 @@ async fn follow_all(context: &Context, shutdown: &CancellationToken) {
     }
 }
 
-/// Whether a detector needs requests.
+/// Whether a detector, or the autoscaling of a workload, needs requests.
 fn is_asked(context: &Context) -> bool {
+    let scales = |workload: &Workload| workload.spec.autoscale.as_ref().is_some_and(needs_requests);
+    if context
+        .store
+        .list::<Workload>()
+        .iter()
+        .any(|workload| scales(workload))
+    {
+        return true;
+    }
     let asks = |detector: &Detector| {
         let signal = matches!(
             detector.spec.signal,
@@ -106,18 +117,26 @@ async fn follow(context: &Context, name: &str) {
         since: since.unix_seconds(),
     };
     let container = balancer.spec.container.as_str();
+    let traffic = context.samples.traffic();
     let mut lines = match context.engine.logs(container, query).await {
         Ok(lines) => lines,
         Err(error) => {
             tracing::debug!(balancer = name, %error, "its log cannot be followed");
+            traffic.set_unreadable(name, root_cause(&error));
             return;
         }
     };
-    let traffic = context.samples.traffic();
     traffic.set_followed(name, since);
     let _followed = Followed { traffic, name };
     let mut servers = Servers::default();
-    while let Some(Ok(line)) = lines.next().await {
+    while let Some(line) = lines.next().await {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => {
+                traffic.set_unreadable(name, root_cause(&error));
+                return;
+            }
+        };
         if let Some(line) = AccessLine::parse(&line.text, context.clock.now()) {
             servers.refresh(context, name);
             count(traffic, &line, &servers);

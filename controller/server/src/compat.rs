@@ -38,6 +38,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/metrics/history", get(host::history))
         .route("/metrics/host", get(host::of_the_host))
         .route("/metrics/load-balancers", get(host::load_balancers))
+        .route("/metrics/workloads", get(host::workloads))
         .route("/topology", get(host::topology))
         .route("/scale/{direction}", post(scale::scale))
         .route("/runbook", get(runbook::list))

@@ -249,6 +249,7 @@ impl Writer<'_> {
                 .lb_configured
                 .unwrap_or(entry.status == Stage::LbConfigured),
             timestamp: entry.ts,
+            autoscale: None,
         };
         let data = wire::ScaleData {
             incident_id: Some(self.id()),

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use aegis_api::Time;
 use aegis_api::wire::{
-    BalancerMetrics, ContainerMetrics, ContainerRow, HostMetrics, MetricHistory, Topology,
+    BalancerMetrics, ContainerMetrics, ContainerRow, HostMetrics, MetricHistory, Topology, TraceRow,
+    WorkloadRequests,
 };
+use aegis_api::{Time, Workload};
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 /// Answers the load of the last minutes, seen from a moment, of the containers named; of all where none is.
@@ -15,12 +17,20 @@ pub type LoadHistory = Arc<dyn Fn(Time, u64, &[String]) -> MetricHistory + Send 
 /// Answers the requests and connections of the load balancers named, seen from a moment; of all where none is.
 pub type Balancers = Arc<dyn Fn(Time, &[String]) -> Vec<BalancerMetrics> + Send + Sync>;
 
+/// Answers the requests to all workloads that had some lately, seen from a moment.
+pub type Requested = Arc<dyn Fn(Time) -> Vec<WorkloadRequests> + Send + Sync>;
+
+/// Answers what is recorded of a workload.
+pub type Traces = Arc<dyn Fn(Arc<Workload>) -> BoxFuture<'static, Vec<TraceRow>> + Send + Sync>;
+
 /// The newest snapshots. Clones share them.
 #[derive(Clone)]
 pub struct HostView {
     inner: Arc<Inner>,
     history: Option<LoadHistory>,
     balancers: Option<Balancers>,
+    requested: Option<Requested>,
+    traces: Option<Traces>,
 }
 
 impl std::fmt::Debug for HostView {
@@ -60,6 +70,8 @@ impl HostView {
             inner: Arc::new(inner),
             history: None,
             balancers: None,
+            requested: None,
+            traces: None,
         }
     }
 
@@ -78,6 +90,30 @@ impl HostView {
         Self {
             balancers: Some(balancers),
             ..self
+        }
+    }
+
+    /// The same view, with the requests to workloads, and what is recorded of each.
+    #[must_use]
+    pub fn with_workloads(self, requested: Requested, traces: Traces) -> Self {
+        Self {
+            requested: Some(requested),
+            traces: Some(traces),
+            ..self
+        }
+    }
+
+    /// The requests to all workloads that had some lately.
+    pub fn requested(&self, now: Time) -> Vec<WorkloadRequests> {
+        let requested = self.requested.as_ref();
+        requested.map_or_else(Vec::new, |requested| requested(now))
+    }
+
+    /// What is recorded of a workload.
+    pub async fn trace(&self, workload: Arc<Workload>) -> Vec<TraceRow> {
+        match &self.traces {
+            Some(traces) => traces(workload).await,
+            None => Vec::new(),
         }
     }
 

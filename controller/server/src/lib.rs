@@ -7,6 +7,7 @@
 mod audit;
 mod auth;
 mod automation;
+mod autoscale;
 mod body;
 mod compat;
 mod config;
@@ -46,7 +47,7 @@ pub use auth::{Role, TokenError, Tokens};
 pub use compat::tally;
 pub use config::{ALERTS_PER_SECOND, OPEN_INCIDENTS, ServerConfig};
 pub use frames::{Draft, frames};
-pub use host::{Balancers, HostView, LoadHistory};
+pub use host::{Balancers, HostView, LoadHistory, Requested, Traces};
 pub use intake::{IntakeMetrics, release};
 pub use metrics::HttpMetrics;
 pub use notifications::{

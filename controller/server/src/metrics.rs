@@ -2,6 +2,7 @@
 //! known methods, status codes.
 
 mod signals;
+mod workloads;
 
 use std::sync::atomic::AtomicU64;
 
@@ -21,6 +22,7 @@ use prometheus_client::registry::Registry;
 
 use crate::automation;
 use crate::metrics::signals::SignalMetrics;
+use crate::metrics::workloads::WorkloadMetrics;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -59,6 +61,7 @@ pub struct HttpMetrics {
     firing: Family<DetectorLabels, Gauge>,
     readings_age: Gauge<f64, AtomicU64>,
     signals: SignalMetrics,
+    workloads: WorkloadMetrics,
 }
 
 impl HttpMetrics {
@@ -76,6 +79,7 @@ impl HttpMetrics {
             firing: Family::default(),
             readings_age: Gauge::default(),
             signals: SignalMetrics::new(registry),
+            workloads: WorkloadMetrics::new(registry),
         };
         let requests = "Requests answered, by method, route and status code";
         registry.register("aegis_http_requests", requests, metrics.requests.clone());
@@ -136,6 +140,7 @@ impl HttpMetrics {
         self.readings_age
             .set(newest.map_or(-1.0, |at| at.age(now).as_secs_f64()));
         self.signals.read(&state.host);
+        self.workloads.read(&state.host, &state.store);
     }
 
     fn set_paused(&self, view: &AutomationView) {

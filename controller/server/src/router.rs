@@ -13,8 +13,8 @@ use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 use crate::{
-    audit, auth, automation, compat, documents, files, hosts, intake, kube, limits, metrics, notifications,
-    origin, probes, reach, security, ws,
+    audit, auth, automation, autoscale, compat, documents, files, hosts, intake, kube, limits, metrics,
+    notifications, origin, probes, reach, security, ws,
 };
 
 /// Every route over this state.
@@ -24,6 +24,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(compat::routes())
         .merge(audit::routes())
         .merge(automation::routes())
+        .merge(autoscale::routes())
         .merge(intake::desk::routes())
         .merge(files::routes())
         .merge(notifications::routes())

@@ -73,6 +73,8 @@ struct Kept {
     servers: Rings<Arc<ServerKey>>,
     /// Load balancers whose log is followed, and since when.
     followed: BTreeMap<String, Time>,
+    /// Load balancers whose log cannot be followed, and why.
+    unreadable: BTreeMap<String, String>,
     connections: BTreeMap<String, Connections>,
     /// The last minute that was handed out as finished.
     finished: u32,
@@ -117,7 +119,39 @@ impl Traffic {
 
     /// The log of this load balancer is followed from now on.
     pub fn set_followed(&self, balancer: &str, since: Time) {
-        self.kept().followed.insert(balancer.to_owned(), since);
+        let mut kept = self.kept();
+        kept.unreadable.remove(balancer);
+        kept.followed.insert(balancer.to_owned(), since);
+    }
+
+    /// It cannot be followed.
+    pub fn set_unreadable(&self, balancer: &str, why: String) {
+        self.kept().unreadable.insert(balancer.to_owned(), why);
+    }
+
+    /// Why its log cannot be followed, where that was tried in vain since it last was.
+    pub fn unreadable(&self, balancer: &str) -> Option<String> {
+        self.kept().unreadable.get(balancer).cloned()
+    }
+
+    /// Forgets what is known of the logs of load balancers other than these.
+    pub fn retain_logs(&self, balancers: &[String]) {
+        let mut kept = self.kept();
+        kept.unreadable.retain(|balancer, _| balancers.contains(balancer));
+    }
+
+    /// The workloads that have had a request within a quarter of an hour, by name, with their requests of the last so many
+    /// seconds and all of them since this controller began to count.
+    pub fn workloads(&self, now: Time, over_seconds: u32) -> Vec<(String, Requests, RequestTotals)> {
+        let kept = self.kept();
+        let recent = kept
+            .workloads
+            .0
+            .iter()
+            .filter(|(_, series)| series.is_recent(now));
+        recent
+            .map(|(name, series)| (name.clone(), series.sum(now, over_seconds), series.totals()))
+            .collect()
     }
 
     /// It is followed no more.

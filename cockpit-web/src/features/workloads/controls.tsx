@@ -92,7 +92,10 @@ function ScaleDialog({ workload, onClose }: DialogProps) {
             <Foreseen plan={check.data} error={refused ? null : check.error} />
           )}
           {workload.spec.autoscale && (
-            <p className="text-warn">It scales by load: the next measurement may change the number again.</p>
+            <p className="text-warn">
+              It scales by load: the number you set is held for{" "}
+              {workload.spec.autoscale.holdAfterManual ?? "10m"}, then the load decides again.
+            </p>
           )}
         </>
       }

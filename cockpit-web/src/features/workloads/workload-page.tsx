@@ -16,6 +16,7 @@ import { Page, Panel } from "@/ui/panel";
 import { PhaseChip } from "@/ui/phase-chip";
 import { StateChip } from "@/ui/state-chip";
 import { TimeAgo } from "@/ui/time-ago";
+import { AutoscalePanel, RequestsPanel } from "./autoscale-panel";
 import { Controls } from "./controls";
 import { LoadPanel } from "./load-panel";
 
@@ -59,6 +60,8 @@ export function WorkloadView({ workload }: { workload: Workload }) {
       <div className="grid gap-4 xl:grid-cols-[minmax(0,1.700fr)_minmax(0,1fr)]">
         <div className="min-w-0 space-y-4">
           <Containers workload={workload} />
+          <AutoscalePanel workload={workload} />
+          <RequestsPanel name={name} />
           <LoadPanel workload={workload} />
           <Revisions workload={workload} />
           <Captures workload={workload} />

@@ -161,6 +161,11 @@ impl Routes {
             &[name],
             &answer,
         );
+        let answer = self.answer::<Vec<wire::WorkloadRequests>>(
+            "The workloads that had requests within a quarter of an hour, by name.",
+        );
+        let summary = "Rate, errors and duration of the requests to each workload";
+        self.get("/metrics/workloads", summary, "host", &[], &answer);
         let answer = self.answer::<wire::Topology>("What stands beside what, and why.");
         self.get("/topology", "Show the topology", "host", &[], &answer);
         let answer = self.answer::<wire::HealthAnswer>("The controller is up.");
@@ -168,6 +173,16 @@ impl Routes {
     }
 
     fn scaling(&mut self) {
+        let body = self.generator.subschema_for::<wire::SimulationRequest>();
+        let answer = self.answer::<wire::SimulationSummary>("What would have been decided.");
+        let post = json!({
+            "summary": "Say what autoscaling would have done on recorded signals", "tags": ["scaling"],
+            "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
+            "responses": {"200": answer, "400": error("The request, the spec to try or the trace cannot be used."),
+                "404": error("There is no such workload."), "413": error("Larger than 8 MiB.")},
+        });
+        self.paths
+            .insert("/autoscale/simulate".to_owned(), json!({"post": post}));
         let count = json!({"name": "count", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 2},
             "description": "Replicas beside the base."});
         let up = self.answer::<wire::ScaleEvent>("The replicas serve.");
@@ -298,6 +313,8 @@ mod tests {
             "/metrics/history",
             "/metrics/host",
             "/metrics/load-balancers",
+            "/metrics/workloads",
+            "/autoscale/simulate",
             "/scale/up",
             "/scale/down",
             "/health",

@@ -70,7 +70,7 @@ pub struct Simulated {
     pub replicas: u32,
     /// Of those, how many served.
     pub serving: u32,
-    /// What the targets asked for.
+    /// What the targets requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wanted: Option<u32>,
     /// Replicas after it.

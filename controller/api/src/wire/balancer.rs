@@ -123,6 +123,20 @@ pub struct UpstreamMetrics {
     pub totals: RequestTotals,
 }
 
+/// The requests to one workload: rate, errors and duration, over all load balancers that send it some.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkloadRequests {
+    /// Its name.
+    pub workload: String,
+    /// How many seconds the rates are of.
+    pub over_seconds: u32,
+    /// Its requests.
+    pub rates: RequestRates,
+    /// Its requests so far.
+    pub totals: RequestTotals,
+}
+
 /// One load balancer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -179,6 +179,9 @@ pub struct ScaleEvent {
     pub lb_configured: bool,
     /// When.
     pub timestamp: Time,
+    /// For how long autoscaling holds them; absent where it does not own the replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<String>,
 }
 
 /// What `POST /scale/down` answers.
@@ -186,6 +189,9 @@ pub struct ScaleEvent {
 pub struct Removed {
     /// Names of the replicas that are gone.
     pub removed: Vec<String>,
+    /// For how long autoscaling holds those that are left; absent where it does not own the replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<String>,
 }
 
 /// What `/health` answers.

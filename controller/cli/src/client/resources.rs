@@ -1,5 +1,6 @@
 //! The Kubernetes-shaped routes: list, get, create, patch, delete, scale, logs, Events. Does I/O through [`Client`].
 
+use aegis_api::wire::SimulationRequest;
 use aegis_api::{GROUP, KindInfo, NAMESPACE, VERSION};
 use futures::stream::{BoxStream, StreamExt};
 use reqwest::Method;
@@ -275,6 +276,15 @@ impl Client {
     pub(crate) async fn balancers(&self, name: &str) -> Result<Value, CliError> {
         let (path, query) = (["metrics", "load-balancers"], [("name", name)]);
         self.json(Method::GET, &path, &query, ACCEPT_JSON, Body::None)
+            .await
+    }
+
+    /// What autoscaling would have done.
+    pub(crate) async fn simulate(&self, request: &SimulationRequest) -> Result<Value, CliError> {
+        let body = serde_json::to_value(request)
+            .map_err(|error| CliError::Failed(format!("the request cannot be written: {error}")))?;
+        let path = ["autoscale", "simulate"];
+        self.json(Method::POST, &path, &[], ACCEPT_JSON, Body::Json(&body))
             .await
     }
 

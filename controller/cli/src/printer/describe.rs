@@ -1,5 +1,6 @@
 //! `describe`: everything about one object on one page. Pure.
 
+mod autoscale;
 mod detector;
 mod incident;
 mod load_balancer;

@@ -1,4 +1,4 @@
-//! What each target asks for, and what it says. Pure.
+//! What each target needs, and what it says. Pure.
 
 use aegis_api::Time;
 use aegis_api::workload::autoscale::{
@@ -12,10 +12,12 @@ use super::{Situation, Subject};
 
 /// Of the rate at which replicas were too slow, what one is given again.
 const SAFE: f64 = 0.85;
+/// Up to which part of its target latency must fall, times what the others would have to take over, before one goes.
+const ROOM: f64 = 0.5;
 /// How long that rate is remembered: then a smaller number is tried once.
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// What one target asks for.
+/// What one target needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Answer {
     /// `None` where it could not be measured and no fallback is in force.
@@ -87,7 +89,7 @@ fn of(
         Reading::Missing(why) => return lost(subject, target, row, why),
     };
     let asks = desired.filter(|desired| *desired != current);
-    let asks = asks.map_or_else(String::new, |desired| format!(" asks for {desired}"));
+    let asks = asks.map_or_else(String::new, |desired| format!(" needs {desired}"));
     Answer {
         desired,
         row: AutoscaleTargetStatus {
@@ -112,9 +114,7 @@ fn lost(
     let fallback = subject.spec.fallback;
     let fallback = fallback.filter(|fallback| since.age(subject.now) >= fallback.after.std());
     let desired = fallback.map(|fallback| fallen_back(fallback, subject.replicas));
-    let instead = desired.map_or_else(String::new, |desired| {
-        format!("; the fallback asks for {desired}")
-    });
+    let instead = desired.map_or_else(String::new, |desired| format!("; the fallback needs {desired}"));
     Answer {
         desired,
         row: AutoscaleTargetStatus {
@@ -137,7 +137,7 @@ fn fallen_back(fallback: AutoscaleFallback, current: u32) -> u32 {
 }
 
 /// Latency grows slowly up to where replicas are full and without end from there: how many fewer would do cannot be read off
-/// it. So it scales in by one at a time, and not to where replicas were too slow before.
+/// it. So it scales in by one at a time, while latency is far below its target, and not to where replicas were too slow before.
 fn of_latency(
     subject: Subject<'_>,
     situation: &Situation,
@@ -156,11 +156,12 @@ fn of_latency(
     }
     let known = remembered(before, subject.now);
     let full = known.map_or(0, |full| formula::whole(rate / (full.requests_per_second * SAFE)));
-    desired
-        .max(current.saturating_sub(1))
-        .max(full)
-        .max(1)
-        .min(current)
+    let fewer = current.saturating_sub(1);
+    let room = goal * ROOM * f64::from(fewer) / f64::from(current.max(1));
+    if millis > room {
+        return current;
+    }
+    desired.max(fewer).max(full).max(1).min(current)
 }
 
 fn remembered(before: &AutoscaleStatus, now: Time) -> Option<Saturation> {

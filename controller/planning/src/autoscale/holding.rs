@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use aegis_api::automation::Pause;
 use aegis_api::workload::autoscale::{AutoscaleHold, AutoscaleStatus, HoldBy, ScaleChange};
-use aegis_api::{Duration, Incident, Kind, Phase, Reason, Silence, Time, Workload};
+use aegis_api::{Duration, Incident, Kind, Phase, Reason, Silence, Time, Workload, WorkloadStatus};
 
 use super::{Situation, Subject};
 use crate::{hold, ledger};
 
 /// Who set the replicas that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Setter {
+pub(super) enum Setter {
     /// They are as they were, or autoscaling begins.
     Unchanged,
     /// Autoscaling's last change.
@@ -22,7 +22,7 @@ pub enum Setter {
     Person,
 }
 
-/// Whose word the replicas are: told apart by what is stored alone, so that a restart changes nothing.
+/// Whose word the replicas are: judged by what is stored alone, so that a restart changes nothing.
 pub(super) fn setter(subject: Subject<'_>, before: &AutoscaleStatus, incidents: &[i64]) -> Setter {
     let Some(known) = before.known else {
         return Setter::Unchanged;
@@ -209,6 +209,15 @@ pub fn pause(
         );
         (Reason::Protected, message)
     })
+}
+
+/// Generations of a workload's spec that autoscaling made, of its last changes.
+pub(crate) fn own_generations(status: &WorkloadStatus) -> Vec<i64> {
+    let changes = status.autoscale.iter().flat_map(|status| &status.changes);
+    // Each was made by compare-and-set on the one before.
+    changes
+        .map(|change| change.generation.saturating_add(1))
+        .collect()
 }
 
 /// Generations of a workload's spec that incidents made.

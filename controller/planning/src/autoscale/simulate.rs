@@ -1,5 +1,5 @@
 //! What autoscaling would have done: a trace of signals goes through the same decisions, with replicas that serve a while
-//! after they were asked for. Pure.
+//! after they were requested. Pure.
 //!
 //! Requests belong to the clients: they are as recorded, however many replicas there are. CPU in use is spread over them, and
 //! memory of each is as recorded. Latency is as recorded: with how many replicas it would have been another is not known.
@@ -15,7 +15,7 @@ use aegis_api::{Duration, Time};
 /// Rows of an answer.
 const MOST_ROWS: usize = 2000;
 
-/// Runs a trace, its rows in order of time, with replicas that serve `start_up` after they were asked for. `row` answers the
+/// Runs a trace, its rows in order of time, with replicas that serve `start_up` after they were requested. `row` answers the
 /// signals of a moment, given how many replicas serve: a recorded trace does not ask.
 pub fn simulate(
     spec: &Autoscale,

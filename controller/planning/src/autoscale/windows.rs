@@ -1,4 +1,4 @@
-//! What the targets asked for within the stabilisation windows: scaling out follows the lowest answer of its window, scaling
+//! What the targets requested within the stabilisation windows: scaling out follows the lowest answer of its window, scaling
 //! in the highest. In memory only; the first answer is what is there. Pure.
 
 use std::collections::VecDeque;

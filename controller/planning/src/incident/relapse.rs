@@ -11,6 +11,7 @@ use aegis_api::{Incident, Kind, Symptom, Time, Workload};
 use super::aftermath::is_inconclusive;
 use super::clearing;
 use super::validate::ValidatedIncident;
+use crate::autoscale::own_generations;
 use crate::ledger;
 
 /// From the third time that a symptom is there, a human should find a cure.
@@ -94,13 +95,13 @@ fn class(kind: SymptomKind) -> SymptomClass {
     }
 }
 
-/// When the workload's spec was last changed by anything but an incident's plan.
+/// When the workload's spec was last changed by anything but an incident's plan, or autoscaling.
 pub(super) fn changed_by_others(workload: &Workload, incidents: &[Arc<Incident>]) -> Option<Time> {
     let status = workload.status.as_ref()?;
-    let ours: Vec<i64> = incidents
+    let incident_made = incidents
         .iter()
-        .flat_map(|incident| ledger::generations_of(incident, workload.name()))
-        .collect();
+        .flat_map(|incident| ledger::generations_of(incident, workload.name()));
+    let ours: Vec<i64> = incident_made.chain(own_generations(status)).collect();
     let demands = status.demands.iter().skip(1);
     let others = demands.filter(|demand| !ours.contains(&demand.generation));
     let revision = status.revisions.last().filter(|_| status.revisions.len() > 1);
@@ -187,4 +188,25 @@ pub(super) fn pauses_until(incident: &ValidatedIncident, action: Action) -> Opti
     let pause = ledger::doubled(shortest, times, longest);
     let until = last.plus(pause.into());
     (until > incident.now).then_some(until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::testing::object;
+
+    #[test]
+    fn replicas_that_autoscaling_set_are_no_change_of_others() {
+        let mut workload: Workload = object("Workload", "web", "{replicas: 3, template: {image: 'app:1'}}");
+        let status = r#"{"demands": [
+            {"generation": 1, "at": "2026-06-15T09:00:00Z", "replicas": 2}, {"generation": 2, "at": "2026-06-15T09:10:00Z", "replicas": 3}
+        ]}"#;
+        let mut status: aegis_api::WorkloadStatus = serde_json::from_str(status).unwrap();
+        workload.status = Some(status.clone());
+        assert!(changed_by_others(&workload, &[]).is_some());
+        let scaled = r#"{"changes": [{"generation": 1, "at": "2026-06-15T09:10:00Z", "from": 2, "to": 3}]}"#;
+        status.autoscale = Some(serde_json::from_str(scaled).unwrap());
+        workload.status = Some(status);
+        assert_eq!(changed_by_others(&workload, &[]), None);
+    }
 }

@@ -14,6 +14,7 @@ use aegis_api::{
 use super::detected::{Detected, detected};
 use super::observed::Observed;
 use super::relapse::{self, Mitigated};
+use crate::autoscale::own_generations;
 use crate::covering::covering;
 use crate::detection::episode::DETECTOR;
 use crate::governing::{Doubt, Governing, governing};
@@ -288,12 +289,13 @@ fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<Rece
     actions
 }
 
-/// What of the Workload's spec changed without an incident's plan.
+/// What of the Workload's spec changed without an incident's plan, and not by autoscaling.
 fn manual_actions(workload: &Workload, incidents: &[Arc<Incident>], now: Time) -> Vec<RecentAction> {
-    let planned: Vec<i64> = incidents
+    let planned = incidents
         .iter()
-        .flat_map(|incident| ledger::generations_of(incident, workload.name()))
-        .collect();
+        .flat_map(|incident| ledger::generations_of(incident, workload.name()));
+    let scaled = workload.status.iter().flat_map(own_generations);
+    let planned: Vec<i64> = planned.chain(scaled).collect();
     let demands = workload.status.as_ref().map_or(&[][..], |status| &status.demands);
     let changes = demands.iter().zip(demands.iter().skip(1));
     let changes = changes.filter(|(_, now_asked)| !planned.contains(&now_asked.generation));

@@ -36,7 +36,7 @@ const KINDS: [(&str, Need, Need); 8] = [
 ];
 
 /// Routes that are about no kind, and whose need does not follow from their method alone. The first that fits decides.
-const ROUTES: [(&str, Match, Need); 17] = [
+const ROUTES: [(&str, Match, Need); 18] = [
     ("", Match::Below("/intake"), Need::Operate),
     ("post", Match::Below("/webhook"), Need::Alert),
     ("get", Match::Exactly("/incidents"), Need::Glance),
@@ -44,6 +44,8 @@ const ROUTES: [(&str, Match, Need); 17] = [
     ("get", Match::Exactly("/metrics"), Need::Glance),
     ("get", Match::Exactly("/runbook"), Need::Glance),
     ("post", Match::Below("/scale"), Need::Operate),
+    // It changes nothing.
+    ("post", Match::Exactly("/autoscale/simulate"), Need::Read),
     // A brake is for everybody on a shift.
     ("post", Match::Below("/automation"), Need::Operate),
     ("post", Match::Below("/notifications"), Need::Operate),
@@ -147,6 +149,7 @@ mod tests {
             ("create", "", Some("silences"), workers),
             ("patch", "", Some("alertsources"), &["admin"]),
             ("post", "/scale/up", None, workers),
+            ("post", "/autoscale/simulate", None, readers),
             ("get", "/automation", None, readers),
             ("post", "/automation/pause", None, workers),
             ("get", "/notifications", None, readers),

@@ -1,7 +1,9 @@
 //! What the host has: `/containers`, `/metrics` and what is below it, `/topology`, `/health`. Reads memory only.
 
 use aegis_api::Time;
-use aegis_api::wire::{BalancerMetrics, ContainerRow, HealthAnswer, HostMetrics, MetricHistory, Topology};
+use aegis_api::wire::{
+    BalancerMetrics, ContainerRow, HealthAnswer, HostMetrics, MetricHistory, Topology, WorkloadRequests,
+};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
@@ -119,6 +121,11 @@ pub(super) async fn load_balancers(
         }));
     }
     Ok(Json(state.host.balancers(Time(jiff::Timestamp::now()), &names)))
+}
+
+/// Rate, errors and duration of the workloads that had requests within a quarter of an hour.
+pub(super) async fn workloads(State(state): State<ServerState>) -> Json<Vec<WorkloadRequests>> {
+    Json(state.host.requested(Time(jiff::Timestamp::now())))
 }
 
 pub(super) async fn topology(State(state): State<ServerState>) -> Json<Topology> {

@@ -17,6 +17,7 @@ use futures::StreamExt as _;
 use serde::Deserialize;
 
 use crate::auth::Acting;
+use crate::autoscale;
 use crate::refusal::{Fault, Refusal};
 use crate::request::{Asked, Named};
 use crate::state::ServerState;
@@ -84,8 +85,10 @@ fn count_fault(message: &str) -> Fault {
 }
 
 async fn up(state: &ServerState, store: &Store, count: u32) -> Result<Response, Refusal> {
+    let note = autoscale::note(&*target(state)?, count.saturating_add(1));
     let served = settle(state, store, count.saturating_add(1)).await?;
-    let event = event(&served, &state.store.list::<LoadBalancer>());
+    let mut event = event(&served, &state.store.list::<LoadBalancer>());
+    event.autoscale = note;
     let data = ScaleData {
         incident_id: None,
         event: event.clone(),
@@ -95,11 +98,16 @@ async fn up(state: &ServerState, store: &Store, count: u32) -> Result<Response, 
 }
 
 async fn down(state: &ServerState, store: &Store) -> Result<Response, Refusal> {
-    let before = replicas(&*target(state)?);
+    let workload = target(state)?;
+    let (before, note) = (replicas(&workload), autoscale::note(&workload, 1));
     let served = settle(state, store, 1).await?;
     let left = replicas(&served);
     let removed = before.into_iter().filter(|name| !left.contains(name)).collect();
-    Ok(Json(Removed { removed }).into_response())
+    Ok(Json(Removed {
+        removed,
+        autoscale: note,
+    })
+    .into_response())
 }
 
 fn event(workload: &Workload, balancers: &[Arc<LoadBalancer>]) -> ScaleEvent {
@@ -115,6 +123,7 @@ fn event(workload: &Workload, balancers: &[Arc<LoadBalancer>]) -> ScaleEvent {
         replicas,
         lb_configured: is_balanced(workload, balancers),
         timestamp: Time(jiff::Timestamp::now()),
+        autoscale: None,
     }
 }
 

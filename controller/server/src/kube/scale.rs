@@ -1,5 +1,6 @@
 //! The scale subresource: the number of replicas, and nothing else of an object.
 
+use aegis_api::Workload;
 use aegis_runtime::{Store, Stored};
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::target::Target;
 use super::write::{change, consistent, refused};
+use crate::autoscale;
 use crate::status::Status;
 
 /// The `Scale` of an object.
@@ -49,6 +51,18 @@ where
         }
         Ok((object, ()))
     };
+    let before = store.get_stored(target.info, &target.name);
+    let before = before.and_then(|before| before.typed::<Workload>());
     let (stored, ()) = change(store, target, dry_run, edit).await?;
-    Ok(Json(view(&stored.value)).into_response())
+    let scale = view(&stored.value);
+    let replicas = scale.pointer("/spec/replicas").and_then(Value::as_u64);
+    let mut response = Json(&scale).into_response();
+    if let (Some(before), Some(replicas)) = (before, replicas) {
+        autoscale::warn(
+            &mut response,
+            &before,
+            u32::try_from(replicas).unwrap_or(u32::MAX),
+        );
+    }
+    Ok(response)
 }

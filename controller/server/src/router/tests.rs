@@ -15,7 +15,7 @@ async fn code(server: &Server, method: Method, path: &str, headers: &[(&str, &st
     server.send(request.body(Body::empty()).unwrap()).await.status()
 }
 
-const READS: [&str; 16] = [
+const READS: [&str; 17] = [
     "/notifications",
     "/incidents",
     "/containers",
@@ -23,6 +23,7 @@ const READS: [&str; 16] = [
     "/metrics/history",
     "/metrics/host",
     "/metrics/load-balancers",
+    "/metrics/workloads",
     "/topology",
     "/runbook",
     "/rag/test",

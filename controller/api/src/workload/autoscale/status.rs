@@ -14,7 +14,7 @@ pub struct AutoscaleStatus {
     pub current: u32,
     /// How many replicas there are to be.
     pub desired: u32,
-    /// How many the targets alone ask for; absent where none could be measured.
+    /// How many the targets alone need; absent where none could be measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wanted: Option<u32>,
     /// Fewest replicas that may be, by the schedule.
@@ -68,7 +68,7 @@ pub struct AutoscaleTargetStatus {
     /// What was measured, in the same unit; absent where it could not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<f64>,
-    /// How many replicas it asks for.
+    /// How many replicas it needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
     /// Why, human-readable.

@@ -29,6 +29,9 @@ pub(super) fn write(sheet: &mut Sheet, workload: &Workload, object: &Value, now:
             format!("{}: {}", text::line(&needed.name), text::line(state)),
         );
     }
+    if let Some(scaled) = &status.autoscale {
+        super::autoscale::status(sheet, workload.spec.autoscale.as_ref(), scaled, now);
+    }
     instances(sheet, &status.instances, now);
     revisions(sheet, status, now);
     for capture in &status.captures {
@@ -74,7 +77,7 @@ fn wanted(sheet: &mut Sheet, spec: &WorkloadSpec, object: &Value, now: Time) {
         sheet.field("Strategy", format!("{:?}, {bounds}", strategy.kind));
     }
     if let Some(autoscale) = &spec.autoscale {
-        sheet.field("Autoscale", format!("{} to {}", autoscale.min, autoscale.max));
+        sheet.field("Autoscale", super::autoscale::wanted(autoscale));
     }
 }
 

@@ -21,7 +21,7 @@ fn the_largest_answer_wins_and_each_row_says_what_it_asks_for() {
     assert_eq!(asked, [Some(5), Some(3)]);
     assert_eq!(
         decision.status.message,
-        "RequestsPerSecond 50, of 10 a replica asks for 5"
+        "RequestsPerSecond 50, of 10 a replica needs 5"
     );
 }
 
@@ -107,7 +107,7 @@ fn scaling_in_waits_for_its_window_and_a_restart_begins_the_window_again() {
     }
     assert_eq!(world.replicas, 4);
     world.pass(62, &serving(4, vec![total(10.0)]));
-    assert_eq!(world.replicas, 3, "25 a second were asked for 42 s ago");
+    assert_eq!(world.replicas, 3, "25 a second were requested 42 s ago");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_person_s_number_is_held_for_its_time_and_a_restart_does_not_forget_it() {
     world.restart();
     assert_eq!(world.pass(600, &busy(&world)).reason, Reason::ManualHold);
     assert_eq!(world.pass(611, &busy(&world)).reason, Reason::ScaledOut);
-    // Its own change is nobody's word.
+    // Its own change is no person's word.
     assert_ne!(world.pass(613, &busy(&world)).reason, Reason::ManualHold);
     // Back to what it was once set to by itself is a person's word, too.
     let own = world.replicas;
@@ -266,7 +266,7 @@ fn an_incident_s_plan_holds_both_directions_for_its_time_and_is_no_person() {
             "at {rate}"
         );
     }
-    // It has ended, and what it set is not taken back before that has settled; more is.
+    // It has ended, and what it set is not undone before that has settled; more is.
     assert_eq!(
         world.pass(20, &with(5, 10.0, incident(false, 5))).reason,
         Reason::RemediationUnderWay
@@ -440,6 +440,6 @@ fn a_head_start_scales_out_for_what_is_coming_and_never_in() {
     assert_eq!(decision.status.desired, 4);
     assert_eq!(
         decision.status.message,
-        "RequestsPerSecond 20, soon 38, of 10 a replica asks for 4"
+        "RequestsPerSecond 20, soon 38, of 10 a replica needs 4"
     );
 }

@@ -95,7 +95,7 @@ fn bounds_follow_the_clock_on_the_wall_also_where_it_is_set() {
             "0 6 * * *",
             "2026-10-25T01:10:00Z",
             4,
-            "02:10 CET: it does not begin anew",
+            "02:10 CET: it does not begin again",
         ),
         ("30 2 * * *", "0 6 * * *", "2026-10-25T05:00:00Z", 1, "06:00 CET"),
         (

@@ -1,0 +1,244 @@
+//! Numbers that other systems know, read by HTTP: at most once in a few seconds, within a few seconds, up to a bound, and
+//! never by a redirect to another place. Does I/O.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aegis_api::Time;
+use aegis_api::error::root_cause;
+use aegis_api::redact::{bound, redact};
+use aegis_api::workload::autoscale::{Autoscale, AutoscaleMetric, AutoscaleTarget};
+use aegis_planning::autoscale::Reading;
+use futures::future::join_all;
+use reqwest::{Client, Url};
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::secret_values::secret_value;
+
+/// How long a number is taken to be of now.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long an answer may take, the connection included.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of an answer that are read.
+const ANSWER: usize = 64 << 10;
+/// Addresses that are remembered.
+const MOST: usize = 1024;
+/// Most characters of an answer that are shown.
+const SAID: usize = 80;
+
+type Kept = HashMap<String, (Time, Result<f64, String>)>;
+
+/// The last numbers. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Externals {
+    kept: Arc<Mutex<Kept>>,
+    client: Arc<OnceLock<Result<Client, String>>>,
+}
+
+impl Externals {
+    /// The reading of each External target, by its place.
+    pub(super) async fn read(&self, context: &Context, spec: &Autoscale) -> Vec<(usize, Reading)> {
+        let targets = spec.targets.iter().enumerate();
+        let external = targets.filter(|(_, target)| target.metric == AutoscaleMetric::External);
+        let readings = external.map(|(index, target)| async move {
+            let reading = match self.one(context, target).await {
+                Ok(now) => Reading::Total { now, ahead: None },
+                Err(why) => Reading::Missing(format!("cannot be measured: {why}")),
+            };
+            (index, reading)
+        });
+        join_all(readings).await
+    }
+
+    async fn one(&self, context: &Context, target: &AutoscaleTarget) -> Result<f64, String> {
+        let now = context.clock.now();
+        let key = serde_json::to_string(target).unwrap_or_default();
+        let known = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.get(&key).filter(|(at, _)| at.age(now) < FRESH).cloned()
+        };
+        if let Some((_, known)) = known {
+            return known;
+        }
+        let number = self.fetch(context, target).await;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST {
+            kept.clear();
+        }
+        kept.insert(key, (now, number.clone()));
+        number
+    }
+
+    async fn fetch(&self, context: &Context, target: &AutoscaleTarget) -> Result<f64, String> {
+        let client = self.client.get_or_init(client).clone()?;
+        let mut request = client.get(address(target)?);
+        if let Some(source) = &target.token_value_from {
+            let (folder, source) = (context.settings.secrets.clone(), source.clone());
+            let token = tokio::task::spawn_blocking(move || secret_value(&folder, &source)).await;
+            let token = token.map_err(|error| error.to_string())?;
+            let token = token.map_err(|why| format!("tokenValueFrom: {why}"))?;
+            request = request.bearer_auth(token.trim());
+        }
+        let mut response = request.send().await.map_err(|error| cause(&error))?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(format!("HTTP {}: redirects are not followed", status.as_u16()));
+        }
+        if !status.is_success() {
+            return Err(format!("HTTP {}", status.as_u16()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
+            if body.len().saturating_add(chunk.len()) > ANSWER {
+                return Err(format!("its answer is longer than {ANSWER} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        number(target, &String::from_utf8_lossy(&body))
+    }
+}
+
+fn client() -> Result<Client, String> {
+    // An error means that one is installed already, which is as good.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap_or_default();
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .map(|der| reqwest::Certificate::from_der(der))
+        .collect::<reqwest::Result<Vec<_>>>()
+        .map_err(|error| cause(&error))?;
+    Client::builder()
+        .user_agent(concat!("aegisops/", env!("CARGO_PKG_VERSION")))
+        .timeout(TIMEOUT)
+        .tls_certs_merge(roots)
+        // It could take the token to another host, and lead where the manifest does not.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| cause(&error))
+}
+
+/// The innermost reason, without the address.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", TIMEOUT.as_secs());
+    }
+    bound(&redact(&root_cause(error)), SAID * 2)
+}
+
+fn address(target: &AutoscaleTarget) -> Result<Url, String> {
+    if let Some(url) = &target.url {
+        return Url::parse(url).map_err(|error| format!("url: {error}"));
+    }
+    let base = target
+        .prometheus
+        .as_deref()
+        .unwrap_or_default()
+        .trim_end_matches('/');
+    let mut url =
+        Url::parse(&format!("{base}/api/v1/query")).map_err(|error| format!("prometheus: {error}"))?;
+    url.query_pairs_mut()
+        .append_pair("query", target.query.as_deref().unwrap_or_default());
+    Ok(url)
+}
+
+/// The number in an answer.
+fn number(target: &AutoscaleTarget, text: &str) -> Result<f64, String> {
+    let finite = |number: f64| (number.is_finite() && number >= 0.0).then_some(number);
+    let said = || format!("it answers {:?}", bound(&redact(text.trim()), SAID));
+    if target.prometheus.is_some() {
+        let answer: Value =
+            serde_json::from_str(text).map_err(|_| format!("{}, not what Prometheus answers", said()))?;
+        return of_prometheus(&answer)
+            .and_then(|number| finite(number).ok_or_else(|| format!("the query answers {number}")));
+    }
+    let number = match &target.field {
+        Some(field) => {
+            let answer: Value = serde_json::from_str(text).map_err(|_| format!("{}, not JSON", said()))?;
+            let value = answer
+                .pointer(field)
+                .ok_or_else(|| format!("its answer has no {field}"))?;
+            value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
+        }
+        None => text.trim().parse().ok(),
+    };
+    number
+        .and_then(finite)
+        .ok_or_else(|| format!("{}, not a number of 0 or more", said()))
+}
+
+/// A scalar, or a vector of one.
+fn of_prometheus(answer: &Value) -> Result<f64, String> {
+    let at = |pointer: &str| answer.pointer(pointer);
+    let sample = match at("/data/resultType").and_then(Value::as_str) {
+        Some("scalar") => at("/data/result/1"),
+        Some("vector") => match at("/data/result").and_then(Value::as_array).map(Vec::as_slice) {
+            Some([_]) => at("/data/result/0/value/1"),
+            Some(rows) => return Err(format!("the query answers {} series: one is needed", rows.len())),
+            None => None,
+        },
+        _ => None,
+    };
+    let number = sample.and_then(Value::as_str).and_then(|text| text.parse().ok());
+    number.ok_or_else(|| "the query answers no number".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(yaml: &str) -> AutoscaleTarget {
+        let value = aegis_api::yaml::parse(yaml).unwrap().remove(0).value;
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_number_is_read_as_text_from_json_and_from_what_prometheus_answers() {
+        let plain = target("{metric: External, value: 1, url: 'http://q/n'}");
+        let field = target("{metric: External, value: 1, url: 'http://q/n', field: /queue/length}");
+        let query =
+            target("{metric: External, value: 1, prometheus: 'http://p:9090/', query: 'sum(up) > 1'}");
+        let vector = |rows: &str| {
+            format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{rows}]}}}}"#)
+        };
+        let row = r#"{"metric":{},"value":[1900000000,"12.5"]}"#;
+        for (target, text, expected) in [
+            (&plain, "12.5\n", Ok(12.5)),
+            (&plain, "-1", Err("0 or more")),
+            (&plain, "NaN", Err("0 or more")),
+            (&plain, "<html>", Err("not a number")),
+            (&field, r#"{"queue": {"length": 7}}"#, Ok(7.0)),
+            (&field, r#"{"queue": {"length": "7"}}"#, Ok(7.0)),
+            (&field, r#"{"queue": {}}"#, Err("no /queue/length")),
+            (&field, "7", Err("no /queue/length")),
+            (&query, &vector(row), Ok(12.5)),
+            (
+                &query,
+                r#"{"data":{"resultType":"scalar","result":[1,"3"]}}"#,
+                Ok(3.0),
+            ),
+            (&query, &vector(""), Err("0 series")),
+            (&query, &vector(&format!("{row},{row}")), Err("2 series")),
+            (
+                &query,
+                r#"{"data":{"resultType":"scalar","result":[1,"+Inf"]}}"#,
+                Err("answers inf"),
+            ),
+        ] {
+            let found = number(target, text);
+            match expected {
+                Ok(expected) => assert_eq!(found, Ok(expected), "{text}"),
+                Err(words) => assert!(
+                    found.as_ref().is_err_and(|why| why.contains(words)),
+                    "{text}: {found:?}"
+                ),
+            }
+        }
+        assert_eq!(
+            address(&query).unwrap().as_str(),
+            "http://p:9090/api/v1/query?query=sum%28up%29+%3E+1"
+        );
+    }
+}

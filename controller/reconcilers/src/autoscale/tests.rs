@@ -1,0 +1,211 @@
+//! The loop over the engine in memory: what it writes, and what it leaves alone.
+
+use aegis_api::audit::Actor;
+use aegis_api::condition;
+use aegis_api::signals::Outcome;
+use aegis_api::workload::Health;
+use aegis_api::{ConditionType, Kind as _, LoadBalancer, Reason, Workload, WorkloadStatus};
+use aegis_docker_fake::FakeEngine;
+use aegis_runtime::controller::Reconciler as _;
+
+use super::Autoscaler;
+use crate::context::tests::over;
+use crate::context::{Context, Settings};
+
+const WEB: &str = r#"{"template": {"image": "web:1"}, "replicas": 2, "autoscale": {"min": 1, "max": 6, "scaleDownWindow": "0s",
+    "metricWindow": "6s", "targets": [{"metric": "RequestsPerSecond", "value": 10}]}}"#;
+
+struct Rig {
+    context: Context,
+    loop_: Autoscaler,
+    _engine: FakeEngine,
+    _state: tempfile::TempDir,
+}
+
+/// A workload of two replicas behind a load balancer whose log is followed for long.
+async fn rig() -> Rig {
+    let engine = FakeEngine::default();
+    let (context, state) = over(&engine, Settings::default()).await;
+    let spec = serde_json::from_str(WEB).unwrap();
+    let web = context.store.add::<Workload>("web", &spec).await.unwrap();
+    let lb = r#"{"container": "nginx", "backends": [{"workload": "web", "port": 80, "upstream": "web"}]}"#;
+    let lb = context
+        .store
+        .add::<LoadBalancer>("lb", &serde_json::from_str(lb).unwrap())
+        .await
+        .unwrap();
+    let row = |name: &str| {
+        serde_json::json!({"name": name, "id": "a".repeat(64), "index": 1, "state": "running", "health": "Healthy", "revision": "r",
+            "startedAt": context.clock.now()})
+    };
+    let status = serde_json::json!({"replicas": 2, "readyReplicas": 2, "instances": [row("web-replica-1"), row("web-replica-2")]});
+    let status: WorkloadStatus = serde_json::from_value(status).unwrap();
+    assert_eq!(status.instances[0].health, Health::Healthy);
+    context.write_status(&*web, status).await.unwrap();
+    let server = |name: &str| serde_json::json!({"upstream": "web", "workload": "web", "container": name, "id": "a".repeat(64), "address": "10.0.0.2:80", "weight": 1});
+    let status = serde_json::json!({"config": "log_format aegis_receipt", "servers": [server("web-replica-1"), server("web-replica-2")]});
+    context
+        .write_status(&*lb, serde_json::from_value(status).unwrap())
+        .await
+        .unwrap();
+    context.samples.traffic().set_followed("lb", context.clock.now());
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    Rig {
+        loop_: Autoscaler::new(context.clone()),
+        context,
+        _engine: engine,
+        _state: state,
+    }
+}
+
+impl Rig {
+    /// So many requests a second within the last quarter of a minute.
+    fn requests(&self, per_second: u32) {
+        let now = self.context.clock.now().unix_seconds();
+        for secs in (now - 15)..now {
+            let end = aegis_api::Time(jiff::Timestamp::from_second(secs).unwrap());
+            for _ in 0..per_second {
+                let traffic = self.context.samples.traffic();
+                traffic.count("web", end, Outcome::Answered, 5);
+            }
+        }
+    }
+
+    async fn pass(&self) -> std::sync::Arc<Workload> {
+        self.loop_.reconcile("web").await.unwrap();
+        self.web()
+    }
+
+    fn web(&self) -> std::sync::Arc<Workload> {
+        self.context.store.get::<Workload>("web").unwrap()
+    }
+
+    async fn advance(&self, secs: u64) {
+        tokio::time::advance(std::time::Duration::from_secs(secs)).await;
+    }
+}
+
+fn active(workload: &Workload) -> (String, String) {
+    let status = workload.status.as_ref().unwrap();
+    let found = condition::find(&status.conditions, ConditionType::AutoscalingActive).unwrap();
+    (found.status.clone(), found.reason.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_sets_the_replicas_as_itself_and_says_why() {
+    let rig = rig().await;
+    rig.requests(45);
+    let web = rig.pass().await;
+    assert_eq!(web.spec.replicas, 5);
+    assert_eq!(active(&web), ("True".to_owned(), Reason::ScaledOut.to_string()));
+    let (_, events) = rig.context.events.list();
+    let event = events.iter().find(|event| event.reason == "ScaledOut").unwrap();
+    assert_eq!(
+        event.message,
+        "scaled out from 2 to 5: RequestsPerSecond 45, of 10 a replica needs 5"
+    );
+    assert_eq!(
+        web.status.as_ref().unwrap().instances.len(),
+        2,
+        "what another writes stays"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_s_number_holds_and_what_they_remove_goes_from_the_status() {
+    let rig = rig().await;
+    rig.requests(20);
+    rig.pass().await;
+    let person = rig.context.store.acting(Actor::system("test"));
+    person
+        .edit_spec::<Workload, _>("web", |web| {
+            Ok(aegis_api::WorkloadSpec {
+                replicas: 4,
+                ..web.spec.clone()
+            })
+        })
+        .await
+        .unwrap();
+    rig.advance(10).await;
+    rig.requests(55);
+    let web = rig.pass().await;
+    assert_eq!(
+        (web.spec.replicas, active(&web).1),
+        (4, Reason::ManualHold.to_string())
+    );
+    rig.advance(601).await;
+    rig.requests(55);
+    assert_eq!(rig.pass().await.spec.replicas, 6);
+    person
+        .edit_spec::<Workload, _>("web", |web| {
+            Ok(aegis_api::WorkloadSpec {
+                autoscale: None,
+                ..web.spec.clone()
+            })
+        })
+        .await
+        .unwrap();
+    let web = rig.pass().await;
+    let status = web.status.as_ref().unwrap();
+    assert_eq!((status.autoscale.as_ref(), web.spec.replicas), (None, 6));
+    assert!(condition::find(&status.conditions, ConditionType::AutoscalingActive).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_read_holds_what_is_there_and_names_the_load_balancer() {
+    let rig = rig().await;
+    rig.context.samples.traffic().set_unfollowed("lb");
+    rig.context.samples.traffic().set_unreadable(
+        "lb",
+        "configured logging driver does not support reading".to_owned(),
+    );
+    let web = rig.pass().await;
+    assert_eq!(
+        (web.spec.replicas, active(&web)),
+        (2, ("False".to_owned(), Reason::MetricUnavailable.to_string()))
+    );
+    let said = &web.status.as_ref().unwrap().autoscale.as_ref().unwrap().message;
+    assert!(
+        said.contains("load balancer lb") && said.contains("logging driver"),
+        "{said}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_starts_again_between_status_and_spec_makes_the_same_change_once() {
+    let rig = rig().await;
+    rig.requests(45);
+    let before = rig.web();
+    rig.pass().await;
+    // As it was before the spec was written, with the status as it is stored.
+    let intent = rig.web().status.clone().unwrap();
+    assert_eq!(intent.autoscale.as_ref().unwrap().changes.len(), 1);
+    assert_eq!(
+        intent.autoscale.unwrap().changes[0].generation,
+        before.generation()
+    );
+    let again = Autoscaler::new(rig.context.clone());
+    again.reconcile("web").await.unwrap();
+    let web = rig.web();
+    assert_eq!(web.spec.replicas, 5);
+    let status = web.status.as_ref().unwrap().autoscale.as_ref().unwrap();
+    assert_eq!(
+        (status.changes.len(), status.manual_until),
+        (1, None),
+        "its own change is no person's word"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_workload_s_reconciler_keeps_what_autoscaling_wrote_meanwhile() {
+    let rig = rig().await;
+    let stale = rig.web().status.clone().unwrap();
+    rig.requests(45);
+    let web = rig.pass().await;
+    let kept = aegis_planning::autoscale::kept(web.status.as_ref(), stale);
+    assert_eq!(kept.autoscale, web.status.as_ref().unwrap().autoscale);
+    assert!(condition::is_true(
+        &kept.conditions,
+        ConditionType::AutoscalingActive
+    ));
+}
