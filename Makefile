@@ -66,6 +66,17 @@ bench: engine images ## measure against the bare engine, and retrieval beside sc
 	@echo
 	@tests/bench-retrieval.sh
 
+SRE_BENCH_AGENTS ?= aegisops
+SRE_BENCH_PEERS ?= autoheal restart-policy none
+SRE_BENCH_SEED ?= 1
+.PHONY: sre-bench
+sre-bench: engine ## the open benchmark of incident response: AegisOps over all 48 scenarios, others over 16 (SRE_BENCH_AGENTS, SRE_BENCH_PEERS, SRE_BENCH_SEED)
+	@compose/images.sh nginx
+	cargo build --locked --release --workspace --bins
+	@for agent in $(SRE_BENCH_AGENTS); do $(BIN)/sre-bench run --seed $(SRE_BENCH_SEED) --agent $$agent || exit; done
+	@for agent in $(SRE_BENCH_PEERS); do $(BIN)/sre-bench run --seed $(SRE_BENCH_SEED) --agent $$agent --half peers || exit; done
+	@$(BIN)/sre-bench report
+
 .PHONY: soak
 soak: ## half an hour of storms, slow readers, an engine that comes and goes and a disk that fills (AEGIS_SOAK_MINUTES)
 	cargo build --locked --release -p aegis-controller

@@ -147,6 +147,24 @@ impl Engine {
         Ok(())
     }
 
+    /// Removes the images of a repository but one, as far as no container uses them.
+    ///
+    /// # Errors
+    /// Where the engine does not answer.
+    pub async fn remove_other_images(&self, name: &str) -> anyhow::Result<()> {
+        let repository = name.split(':').next().unwrap_or(name);
+        let filters = json!({"reference": [repository]}).to_string();
+        let filters: String = form_urlencoded::byte_serialize(filters.as_bytes()).collect();
+        let images = self.get(&format!("/images/json?filters={filters}")).await?;
+        let images = images.as_array().into_iter().flatten();
+        let tags = images.flat_map(|image| image["RepoTags"].as_array().into_iter().flatten());
+        for tag in tags.filter_map(Value::as_str).filter(|tag| *tag != name) {
+            self.raw(Method::DELETE, &format!("/images/{tag}"), "application/json", Bytes::new())
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Creates a container and answers its id.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::agent::{Kind, Report};
 use crate::engine::Engine;
@@ -56,6 +56,8 @@ pub struct Bench {
     pub seed: u64,
     /// How long things are watched.
     pub watch: Watch,
+    /// Places of scenarios that are under way. Shops open and agents warm up before they have one.
+    pub places: Arc<Semaphore>,
     /// Where logs of failed runs are kept; none are otherwise.
     pub logs: Option<PathBuf>,
 }
@@ -153,10 +155,11 @@ impl Bench {
     ) -> anyhow::Result<(Score, Vec<Report>, u64, Option<String>, bool)> {
         agent.take_over(shop).await.context("the agent does not take the shop over")?;
         shop.serves().await?;
+        let quiet = self.agent.warm_up().saturating_sub(SETTLING + BASELINE);
+        tokio::time::sleep_until((zero + quiet).into()).await;
+        let _place = self.places.acquire().await?;
         let users = Users::arrive(shop.address(Role::Front).await?, zero, self.seed);
-        let settled = zero.elapsed() + SETTLING;
-        let quiet = self.agent.warm_up().saturating_sub(BASELINE);
-        tokio::time::sleep_until((zero + settled.max(quiet)).into()).await;
+        tokio::time::sleep(SETTLING).await;
         let from = zero.elapsed().as_secs_f64();
         tokio::time::sleep(BASELINE).await;
         let broken = scenario.truth.as_ref().map(|truth| truth.component);

@@ -67,9 +67,10 @@ impl Shop {
         let program = beside("sre-bench-shop")?;
         let hash = sha2::Sha256::digest(std::fs::read(&program)?);
         let tag: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        let image = format!("sre-bench/shop:{tag}");
+        let image = format!("aegisops/sre-bench-shop:{tag}");
         if !engine.has_image(&image).await? {
             engine.import(&program, &image).await?;
+            engine.remove_other_images(&image).await?;
         }
         Ok(image)
     }

@@ -16,6 +16,9 @@ use clap::Parser;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+/// Shops that open beside those whose scenario is under way.
+const AHEAD: usize = 2;
+
 #[derive(Debug, Parser)]
 #[command(name = "sre-bench", version, about = "An open benchmark of incident response on plain Docker")]
 enum Args {
@@ -118,9 +121,11 @@ async fn run_all(run: Run) -> anyhow::Result<()> {
         agent: agent.clone(),
         seed: run.seed,
         watch: Watch::default(),
+        places: Arc::new(Semaphore::new(run.at_once)),
         logs: Some(run.out.join("logs")),
     });
-    let places = Arc::new(Semaphore::new(run.at_once));
+    // Two more open and warm up meanwhile.
+    let open = Arc::new(Semaphore::new(run.at_once + AHEAD));
     let begun = Instant::now();
     let last = run.begin_within.map(Duration::from_secs);
     let mut running = JoinSet::new();
@@ -130,7 +135,7 @@ async fn run_all(run: Run) -> anyhow::Result<()> {
         if path.exists() {
             continue;
         }
-        let place = Arc::clone(&places).acquire_owned().await?;
+        let place = Arc::clone(&open).acquire_owned().await?;
         if last.is_some_and(|last| begun.elapsed() > last) {
             left += 1;
             continue;
