@@ -117,7 +117,11 @@ impl Engine {
     /// Where it does not answer.
     pub async fn has_image(&self, name: &str) -> anyhow::Result<bool> {
         let path = format!("/images/{name}/json");
-        Ok(self.raw(Method::GET, &path, "application/json", Bytes::new()).await?.0 == 200)
+        Ok(self
+            .raw(Method::GET, &path, "application/json", Bytes::new())
+            .await?
+            .0
+            == 200)
     }
 
     /// Makes an image out of one program.
@@ -132,13 +136,10 @@ impl Engine {
         header.set_mode(0o755);
         archive.append_data(&mut header, "shop", content.as_slice())?;
         let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
-        let change: String =
-            form_urlencoded::byte_serialize(br#"ENTRYPOINT ["/shop"]"#).collect();
+        let change: String = form_urlencoded::byte_serialize(br#"ENTRYPOINT ["/shop"]"#).collect();
         let path = format!("/images/create?fromSrc=-&repo={repository}&tag={tag}&changes={change}");
         let body = archive.into_inner()?.into();
-        let (status, answer) = self
-            .raw(Method::POST, &path, "application/x-tar", body)
-            .await?;
+        let (status, answer) = self.raw(Method::POST, &path, "application/x-tar", body).await?;
         ensure!(
             status == 200 && self.has_image(name).await?,
             "the image {name} was not made: {status} {}",
@@ -159,8 +160,13 @@ impl Engine {
         let images = images.as_array().into_iter().flatten();
         let tags = images.flat_map(|image| image["RepoTags"].as_array().into_iter().flatten());
         for tag in tags.filter_map(Value::as_str).filter(|tag| *tag != name) {
-            self.raw(Method::DELETE, &format!("/images/{tag}"), "application/json", Bytes::new())
-                .await?;
+            self.raw(
+                Method::DELETE,
+                &format!("/images/{tag}"),
+                "application/json",
+                Bytes::new(),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -170,7 +176,9 @@ impl Engine {
     /// # Errors
     /// Where the engine refuses.
     pub async fn create(&self, name: &str, body: &Value) -> anyhow::Result<String> {
-        let made = self.post(&format!("/containers/create?name={name}"), body).await?;
+        let made = self
+            .post(&format!("/containers/create?name={name}"), body)
+            .await?;
         match made["Id"].as_str() {
             Some(id) => Ok(id.to_owned()),
             None => bail!("the engine gave no id for {name}: {made}"),
@@ -196,7 +204,11 @@ impl Engine {
             .raw(Method::DELETE, &path, "application/json", Bytes::new())
             .await?;
         let gone = matches!(status, 200..300 | 404 | 409);
-        ensure!(gone, "DELETE {container}: {status} {}", String::from_utf8_lossy(&answer));
+        ensure!(
+            gone,
+            "DELETE {container}: {status} {}",
+            String::from_utf8_lossy(&answer)
+        );
         Ok(())
     }
 
@@ -216,7 +228,9 @@ impl Engine {
     pub async fn list(&self, kind: &str, value: &str) -> anyhow::Result<Vec<String>> {
         let filters = json!({kind: [value]}).to_string();
         let filters: String = form_urlencoded::byte_serialize(filters.as_bytes()).collect();
-        let found = self.get(&format!("/containers/json?all=1&filters={filters}")).await?;
+        let found = self
+            .get(&format!("/containers/json?all=1&filters={filters}"))
+            .await?;
         let ids = found.as_array().into_iter().flatten();
         Ok(ids
             .filter_map(|container| Some(container["Id"].as_str()?.to_owned()))

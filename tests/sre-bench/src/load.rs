@@ -96,7 +96,13 @@ impl Users {
     pub fn arrive(front: SocketAddr, zero: Instant, seed: u64) -> Self {
         let samples = Arc::new(Mutex::new(Vec::new()));
         let factor = Arc::new(Mutex::new(1.0));
-        let task = tokio::spawn(arrivals(front, zero, seed, Arc::clone(&samples), Arc::clone(&factor)));
+        let task = tokio::spawn(arrivals(
+            front,
+            zero,
+            seed,
+            Arc::clone(&samples),
+            Arc::clone(&factor),
+        ));
         Self {
             samples,
             factor,
@@ -162,7 +168,8 @@ mod tests {
     use super::*;
 
     fn samples(seconds: std::ops::Range<u32>, ok: bool, ms: f64) -> Vec<Sample> {
-        let times = seconds.flat_map(|second| (0..20).map(move |part| f64::from(second) + f64::from(part) / 20.0));
+        let times =
+            seconds.flat_map(|second| (0..20).map(move |part| f64::from(second) + f64::from(part) / 20.0));
         times.map(|at| Sample { at, ok, ms }).collect()
     }
 

@@ -80,7 +80,12 @@ impl Oracle {
             let now = shop.engine.inspect(&shop.container(role)).await?;
             let now = now.map(|(seen, _)| seen);
             let before = self.expected.get(&role).cloned().flatten();
-            let verbs = changes(before.as_ref(), now.as_ref(), &shop.name, self.broken == Some(role));
+            let verbs = changes(
+                before.as_ref(),
+                now.as_ref(),
+                &shop.name,
+                self.broken == Some(role),
+            );
             self.observed.extend(verbs.into_iter().map(|verb| Observed {
                 at,
                 action: Action { verb, role },

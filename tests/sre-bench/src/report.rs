@@ -129,14 +129,21 @@ pub fn table(outcomes: &[Outcome], scenarios: &[Scenario], peers: &BTreeSet<Stri
         for half in ["dev", "test"] {
             let chosen = rows.iter().copied().filter(|row| row.scenario.starts_with(half));
             let sum = Sum::over(chosen);
-            let of = scenarios.iter().filter(|scenario| scenario.half() == half).count();
+            let of = scenarios
+                .iter()
+                .filter(|scenario| scenario.half() == half)
+                .count();
             // Who ran over the fixed ones alone is in the table below.
             if sum.rows > peers.len() {
                 line(&mut text, &format!("{agent}, {half}, seed {seed}"), &sum, of);
             }
         }
     }
-    let _ = write!(text, "\n### The fixed {}, where all agents took part\n\n", peers.len());
+    let _ = write!(
+        text,
+        "\n### The fixed {}, where all agents took part\n\n",
+        peers.len()
+    );
     text.push_str(HEAD);
     for ((agent, seed), rows) in &groups {
         let chosen = rows.iter().copied().filter(|row| peers.contains(&row.scenario));
@@ -146,13 +153,18 @@ pub fn table(outcomes: &[Outcome], scenarios: &[Scenario], peers: &BTreeSet<Stri
         }
     }
     for ((agent, seed), rows) in &groups {
-        let _ = write!(text, "\n### Rows of {agent}, seed {seed}, that fail or are wrong\n\n");
+        let _ = write!(
+            text,
+            "\n### Rows of {agent}, seed {seed}, that fail or are wrong\n\n"
+        );
         text.push_str("| scenario | detected | component | class | mitigated | actions | false or collateral |\n|---|---|---|---|---|---|---|\n");
         for row in rows.iter().filter(|row| !row.passes || is_wrong(row)) {
             failing(&mut text, row);
         }
         let ran: BTreeSet<&str> = rows.iter().map(|row| row.scenario.as_str()).collect();
-        let missing = scenarios.iter().filter(|scenario| !ran.contains(scenario.id.as_str()));
+        let missing = scenarios
+            .iter()
+            .filter(|scenario| !ran.contains(scenario.id.as_str()));
         let missing: Vec<&str> = missing.map(|scenario| scenario.id.as_str()).collect();
         if !missing.is_empty() && rows.len() > peers.len() {
             let _ = write!(text, "\nNot run: {}.\n", missing.join(", "));
@@ -253,8 +265,14 @@ pub fn chart(outcomes: &[Outcome], peers: &BTreeSet<String>) -> String {
     let sums: Vec<(String, Sum, usize)> = groups
         .into_iter()
         .filter_map(|((agent, seed), rows)| {
-            let chosen: Vec<&Outcome> = rows.into_iter().filter(|row| peers.contains(&row.scenario)).collect();
-            let harmful = chosen.iter().filter(|row| !row.score.false_actions.is_empty()).count();
+            let chosen: Vec<&Outcome> = rows
+                .into_iter()
+                .filter(|row| peers.contains(&row.scenario))
+                .collect();
+            let harmful = chosen
+                .iter()
+                .filter(|row| !row.score.false_actions.is_empty())
+                .count();
             let sum = Sum::over(chosen);
             (sum.rows > 0).then(|| (format!("{agent}, seed {seed}"), sum, harmful))
         })

@@ -28,9 +28,9 @@ const UNDER_WAY: f64 = 2.5;
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watch {
-    /// What can be mitigated: at most, from the fault to the begin of the proof.
+    /// What can be mitigated: at most, from the fault to the begin of the proof, seconds.
     pub mitigation_secs: f64,
-    /// All else, from the last step.
+    /// Everything: at least, from the last step, seconds.
     pub control_secs: f64,
 }
 
@@ -38,7 +38,7 @@ impl Default for Watch {
     fn default() -> Self {
         Self {
             mitigation_secs: 120.0,
-            control_secs: 60.0,
+            control_secs: 90.0,
         }
     }
 }
@@ -153,7 +153,10 @@ impl Bench {
         mut agent: crate::agent::Running,
         zero: Instant,
     ) -> anyhow::Result<(Score, Vec<Report>, u64, Option<String>, bool)> {
-        agent.take_over(shop).await.context("the agent does not take the shop over")?;
+        agent
+            .take_over(shop)
+            .await
+            .context("the agent does not take the shop over")?;
         shop.serves().await?;
         let quiet = self.agent.warm_up().saturating_sub(SETTLING + BASELINE);
         tokio::time::sleep_until((zero + quiet).into()).await;
@@ -174,7 +177,8 @@ impl Bench {
         let all = async {
             stage.play(scenario).await.context("a step cannot be done")?;
             let played = zero.elapsed().as_secs_f64();
-            self.until_the_end(scenario, &users, zero, (from, fault), played).await;
+            self.until_the_end(scenario, &users, zero, (from, fault), played)
+                .await;
             anyhow::Ok(())
         };
         let looking = async {
@@ -222,8 +226,9 @@ impl Bench {
                 let samples = users.samples();
                 let baseline = Window::over(&samples, from, fault);
                 let proved = score::mitigated(&samples, &baseline, fault, now - UNDER_WAY).is_some();
-                // What may still be done wrong after the cure shows for a few seconds more.
-                proved || now > fault + self.watch.mitigation_secs + score::PROOF + UNDER_WAY
+                // What is done wrong after the cure is seen, too.
+                (proved && now > played + self.watch.control_secs + UNDER_WAY)
+                    || now > fault + self.watch.mitigation_secs + score::PROOF + UNDER_WAY
             } else {
                 now > played + self.watch.control_secs + UNDER_WAY
             };
@@ -245,7 +250,11 @@ fn name(agent: &Kind, scenario: &str) -> String {
 fn keep(folder: &Path, to: &Path) {
     // What is kept of a failed run is a convenience: that it cannot be kept fails nothing.
     let _ = std::fs::create_dir_all(to);
-    let _ = std::process::Command::new("cp").arg("-r").arg(folder).arg(to).status();
+    let _ = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(folder)
+        .arg(to)
+        .status();
 }
 
 fn load_of_machine() -> String {

@@ -57,8 +57,9 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let mut all = Self::SHOP.into_iter().chain([Self::Front, Self::Payments]);
-        all.find(|role| role.name() == text)
-            .with_context(|| format!("{text:?} is no service: use web, api, worker, db, cache, front or payments"))
+        all.find(|role| role.name() == text).with_context(|| {
+            format!("{text:?} is no service: use web, api, worker, db, cache, front or payments")
+        })
     }
 }
 
@@ -502,12 +503,16 @@ mod tests {
     fn the_test_half_is_as_it_was_frozen() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let frozen = std::fs::read_to_string(folder.join("FROZEN")).unwrap();
-        assert_eq!(frozen.lines().last(), Some(hash(folder, "test").unwrap().as_str()));
+        assert_eq!(
+            frozen.lines().last(),
+            Some(hash(folder, "test").unwrap().as_str())
+        );
     }
 
     #[test]
     fn a_step_that_does_two_things_or_a_field_that_does_not_exist_is_refused_by_name() {
-        let two = "{title: x, category: control, fault: [{load: {factor: 2, seconds: 1}, stranger: {name: a}}]}";
+        let two =
+            "{title: x, category: control, fault: [{load: {factor: 2, seconds: 1}, stranger: {name: a}}]}";
         let error = format!("{:#}", Scenario::parse("dev/x", two).unwrap_err());
         assert!(error.contains("fault[0]: exactly one of"), "{error}");
         let unknown = "{title: x, category: control, mitigations: []}";

@@ -85,7 +85,10 @@ impl Score {
         let detected = first_times
             .chain(actions.iter().map(|action| action.at))
             .min_by(f64::total_cmp);
-        let about: Vec<&&Report> = reports.iter().filter(|report| report.component == broken).collect();
+        let about: Vec<&&Report> = reports
+            .iter()
+            .filter(|report| report.component == broken)
+            .collect();
         let acted = actions.iter().any(|action| Some(action.action.role) == broken);
         let names_class = |report: &Report| {
             let truth = scenario.truth.as_ref();
@@ -182,7 +185,9 @@ pub fn mitigated(samples: &[Sample], baseline: &Window, fault: f64, end: f64) ->
 }
 
 fn seconds(from: f64, to: f64) -> impl Iterator<Item = f64> {
-    (0..).map(move |number| from + f64::from(number)).take_while(move |at: &f64| *at <= to)
+    (0..)
+        .map(move |number| from + f64::from(number))
+        .take_while(move |at: &f64| *at <= to)
 }
 
 fn round(value: f64) -> f64 {
@@ -207,7 +212,11 @@ mod tests {
         .collect()
     }
 
-    fn score(failing: std::ops::Range<u32>, actions: &[(f64, &str)], reports: &[(f64, Role, Class)]) -> Score {
+    fn score(
+        failing: std::ops::Range<u32>,
+        actions: &[(f64, &str)],
+        reports: &[(f64, Role, Class)],
+    ) -> Score {
         let scenario = Scenario::parse("dev/x", FAULT).unwrap();
         let actions: Vec<Observed> = actions
             .iter()
@@ -237,9 +246,16 @@ mod tests {
 
     #[test]
     fn a_service_that_is_restarted_and_serves_again_is_mitigated_when_it_does() {
-        let score = score(12..30, &[(29.5, "restart web")], &[(22.0, Role::Web, Class::Unresponsive)]);
+        let score = score(
+            12..30,
+            &[(29.5, "restart web")],
+            &[(22.0, Role::Web, Class::Unresponsive)],
+        );
         assert_eq!(score.detected_after, Some(12.0));
-        assert_eq!((score.right_component, score.right_class), (Some(true), Some(true)));
+        assert_eq!(
+            (score.right_component, score.right_class),
+            (Some(true), Some(true))
+        );
         assert_eq!(score.mitigated_after, Some(20.0));
         assert_eq!(score.failed_requests, 18 * 20);
         assert!(score.false_actions.is_empty() && score.collateral.is_empty());
@@ -257,7 +273,10 @@ mod tests {
     #[test]
     fn less_than_twenty_good_seconds_are_no_mitigation() {
         let mut samples = users(12..30);
-        samples.iter_mut().filter(|sample| sample.at >= 45.0).for_each(|sample| sample.ok = false);
+        samples
+            .iter_mut()
+            .filter(|sample| sample.at >= 45.0)
+            .for_each(|sample| sample.ok = false);
         let baseline = Window::over(&samples, 0.0, 10.0);
         assert_eq!(mitigated(&samples, &baseline, 10.0, 100.0), None);
         // And what ends too soon was not watched for long enough.

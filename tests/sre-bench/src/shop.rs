@@ -253,7 +253,10 @@ impl Shop {
     /// # Errors
     /// Where the engine refuses.
     pub async fn close(&self) -> anyhow::Result<()> {
-        let mut ids = self.engine.list("label", &format!("{LABEL}={}", self.name)).await?;
+        let mut ids = self
+            .engine
+            .list("label", &format!("{LABEL}={}", self.name))
+            .await?;
         ids.extend(self.engine.list("network", &self.name).await.unwrap_or_default());
         ids.sort();
         ids.dedup();

@@ -56,7 +56,10 @@ impl Stage<'_> {
         }
         if let Some(rollout) = &step.rollout {
             let mut oracle = self.oracle.lock().await;
-            self.shop.engine.remove(&self.shop.container(rollout.role)).await?;
+            self.shop
+                .engine
+                .remove(&self.shop.container(rollout.role))
+                .await?;
             self.shop.start(rollout.role, &rollout.env).await?;
             oracle.accept_one(self.shop, rollout.role).await?;
         }

@@ -2,6 +2,7 @@
 //! something against an action decides. Pure: it reads nothing but the case and changes nothing.
 
 mod budget;
+mod dependency;
 mod host;
 mod rules;
 #[cfg(test)]
@@ -112,6 +113,8 @@ const RULES: &[Rule] = {
         // No human is asked about what nothing speaks for.
         rule("NotMeasured", Automation, Changes, rules::not_measured),
         rule("StoppedByHand", Automation, Changes, rules::stopped_by_hand),
+        // Nor about what is the trouble of another workload.
+        rule("DependencyDown", Automation, Changes, dependency::down),
         rule("RestartLimit", Automation, Anything, rules::restart_limit),
         rule("Paused", Automation, Changes, rules::paused),
         rule("NotAllowed", Everybody, Changes, rules::not_allowed),

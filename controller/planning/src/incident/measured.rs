@@ -59,7 +59,10 @@ pub fn after_measuring(incident: &ValidatedIncident, measured: Measured, now: Ti
 /// Whether it is held for what measuring again does not end by itself.
 fn waits_on(status: &IncidentStatus) -> bool {
     let held = |reason| condition::is_true_for(&status.conditions, ConditionType::Held, reason);
-    host_limit::waits_for_its_turn(status) || held(Reason::Confirming) || held(Reason::Relapsed)
+    host_limit::waits_for_its_turn(status)
+        || held(Reason::Confirming)
+        || held(Reason::DependencyDown)
+        || held(Reason::Relapsed)
 }
 
 fn judged(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transition {

@@ -15,6 +15,7 @@ use super::detected::{Detected, detected};
 use super::observed::Observed;
 use super::relapse::{self, Mitigated};
 use crate::autoscale::own_generations;
+use crate::correlation::inhibition;
 use crate::covering::covering;
 use crate::detection::episode::DETECTOR;
 use crate::governing::{Doubt, Governing, governing};
@@ -82,6 +83,8 @@ pub struct ValidatedIncident {
     pub changed_by_others: Option<Time>,
     /// The runbook entry of the earlier incident that this one is a relapse of.
     pub taught_before: Option<String>,
+    /// Every workload that it depends on, directly or not.
+    pub dependencies: Vec<Arc<Workload>>,
     /// Load balancers that name the workload.
     pub balancers: Vec<Arc<LoadBalancer>>,
     /// When this controller started.
@@ -151,6 +154,7 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         manual_actions: about
             .map(|workload| manual_actions(workload, &observed.incidents, observed.now))
             .unwrap_or_default(),
+        dependencies: dependencies(name, &observed.workloads),
         balancers: balancers.cloned().collect(),
         awake_since: observed.awake_since,
         now: observed.now,
@@ -167,6 +171,14 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         reading: observed.reading,
         active_incident,
     }
+}
+
+fn dependencies(of: &str, workloads: &[Arc<Workload>]) -> Vec<Arc<Workload>> {
+    let names = inhibition::roots(workloads, &[], of);
+    let named = workloads
+        .iter()
+        .filter(|workload| names.iter().any(|name| name == workload.name()));
+    named.cloned().collect()
 }
 
 /// What automation does beside the workload, if there is one.
@@ -220,7 +232,10 @@ fn is_parked(incident: &Incident) -> bool {
     };
     let held = |reason| condition::is_true_for(&status.conditions, ConditionType::Held, reason);
     status.phase == Phase::CouncilReview
-        && (held(Reason::Confirming) || held(Reason::Relapsed) || held(Reason::RemediationUnderWay))
+        && (held(Reason::Confirming)
+            || held(Reason::DependencyDown)
+            || held(Reason::Relapsed)
+            || held(Reason::RemediationUnderWay))
 }
 
 fn active_incident(incident: &Incident, workload: &str, observed: &Observed) -> Option<String> {

@@ -134,7 +134,9 @@ impl AegisOps {
             return 0;
         };
         let text = String::from_utf8_lossy(&body);
-        let counts = text.lines().filter(|line| line.starts_with("aegis_model_tokens_total"));
+        let counts = text
+            .lines()
+            .filter(|line| line.starts_with("aegis_model_tokens_total"));
         counts
             .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
             .sum()
@@ -147,7 +149,11 @@ impl AegisOps {
         for folder in ["detectors", "rules"] {
             let entries = std::fs::read_dir(self.state.join(folder)).into_iter().flatten();
             let yaml = entries.flatten().map(|entry| entry.path()).filter(|path| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let name = path
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 name.ends_with(".yaml") && !name.ends_with(".status.yaml")
             });
             paths.extend(yaml);
@@ -261,7 +267,9 @@ fn findings(incident: &Value, shop: &str) -> Vec<(Option<Role>, Class, String)> 
             continue;
         };
         let container = symptom["container"].as_str().unwrap_or_default();
-        let named = container.strip_prefix(shop).and_then(|rest| rest.trim_start_matches('-').parse().ok());
+        let named = container
+            .strip_prefix(shop)
+            .and_then(|rest| rest.trim_start_matches('-').parse().ok());
         let text = symptom["message"].as_str().unwrap_or_default();
         found.push((named.or(of_workload), class, text.to_owned()));
     }
@@ -319,7 +327,10 @@ mod tests {
             .into_iter()
             .map(|(role, class, _)| (role, class))
             .collect();
-        let expected = [(Some(Role::Web), Class::Errors), (Some(Role::Api), Class::Unresponsive)];
+        let expected = [
+            (Some(Role::Web), Class::Errors),
+            (Some(Role::Api), Class::Unresponsive),
+        ];
         assert_eq!(found, expected);
     }
 }

@@ -56,7 +56,10 @@ impl Command {
             .env("SRE_BENCH_NETWORK", &shop.name)
             .env("SRE_BENCH_CONTAINERS", containers.join(","))
             .env("SRE_BENCH_FRONT", shop.container(Role::Front))
-            .env("SRE_BENCH_USERS", format!("http://{}", shop.address(Role::Front).await?))
+            .env(
+                "SRE_BENCH_USERS",
+                format!("http://{}", shop.address(Role::Front).await?),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -65,7 +68,12 @@ impl Command {
         let output = child.stdout.take().context("a standard output")?;
         self.child = Some(child);
         let (sender, mut offered) = watch::channel(None);
-        tokio::spawn(read(BufReader::new(output), reports, sender, Arc::clone(&self.tokens)));
+        tokio::spawn(read(
+            BufReader::new(output),
+            reports,
+            sender,
+            Arc::clone(&self.tokens),
+        ));
         let _ = tokio::time::timeout(Duration::from_secs(2), offered.changed()).await;
         let address = offered.borrow().clone();
         Ok(address.map(|address: String| {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use aegis_sre_bench::agent::Kind;
 use aegis_sre_bench::engine::Engine;
+use aegis_sre_bench::report;
 use aegis_sre_bench::run::{Bench, Outcome, Watch};
 use aegis_sre_bench::scenario::{self, Scenario};
 use aegis_sre_bench::shop::Shop;
-use aegis_sre_bench::report;
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use tokio::sync::Semaphore;
@@ -20,7 +20,11 @@ use tokio::task::JoinSet;
 const AHEAD: usize = 2;
 
 #[derive(Debug, Parser)]
-#[command(name = "sre-bench", version, about = "An open benchmark of incident response on plain Docker")]
+#[command(
+    name = "sre-bench",
+    version,
+    about = "An open benchmark of incident response on plain Docker"
+)]
 enum Args {
     /// Run scenarios and keep what becomes of each; those that have a result are left out.
     Run(Run),
@@ -102,7 +106,11 @@ fn chosen(run: &Run) -> anyhow::Result<Vec<Scenario>> {
     if !run.only.is_empty() {
         all.retain(|scenario| run.only.contains(&scenario.id));
     }
-    ensure!(!all.is_empty(), "--half {}: use dev, test, all or peers", run.half);
+    ensure!(
+        !all.is_empty(),
+        "--half {}: use dev, test, all or peers",
+        run.half
+    );
     Ok(all)
 }
 

@@ -21,6 +21,7 @@ fn the_rules_bind_in_this_order() {
             "Unconfirmed",
             "NotMeasured",
             "StoppedByHand",
+            "DependencyDown",
             "RestartLimit",
             "Paused",
             "NotAllowed",

@@ -229,9 +229,8 @@ impl Faults {
     fn fill(&self, mb: usize) {
         let chunk = vec![1; MB / 4];
         let file = std::fs::File::create(DISK);
-        let written = file.and_then(|mut file| {
-            (0..mb * 4).try_for_each(|_| std::io::Write::write_all(&mut file, &chunk))
-        });
+        let written = file
+            .and_then(|mut file| (0..mb * 4).try_for_each(|_| std::io::Write::write_all(&mut file, &chunk)));
         if let Err(error) = written {
             println!("ERROR cannot write {DISK}: {error}");
         }

@@ -1,0 +1,195 @@
+//! Errors and slow answers are often those of what a workload depends on: to restart the workload then cures nothing and costs
+//! its requests. So what it depends on comes first, for as long as that is not well and its traces are in what is measured.
+//! Owns that rule. Pure.
+
+use std::time::Duration;
+
+use aegis_api::symptom::SymptomClass;
+use aegis_api::workload::Health;
+use aegis_api::{Kind, Reason, SymptomKind, Workload};
+
+use super::{Case, Ruling};
+
+/// How far back requests are counted, and a moment for the last of them to be logged.
+const OF_REQUESTS: Duration = Duration::from_secs(65);
+/// How far back a log is read.
+const OF_LOGS: Duration = Duration::from_secs(305);
+
+pub(super) fn down(case: &Case<'_>) -> Option<Ruling> {
+    let symptoms = &case.incident.status.symptoms;
+    let may_be_passed_on =
+        |kind: SymptomKind| matches!(kind.class(), SymptomClass::Errors | SymptomClass::Latency);
+    if symptoms.is_empty() || !symptoms.iter().all(|symptom| may_be_passed_on(symptom.kind)) {
+        return None;
+    }
+    let workload = case.incident.target.as_deref().ok()?;
+    let message = trouble(case, workload)
+        .or_else(|| came_back(case))
+        .or_else(|| not_known_yet(case))?;
+    Some(Ruling::Wait {
+        reason: Reason::DependencyDown,
+        message: format!("{message}: that comes first"),
+    })
+}
+
+/// What of it is not well now.
+fn trouble(case: &Case<'_>, workload: &Workload) -> Option<String> {
+    let needed = case.incident.dependencies.iter().map(|needed| &**needed);
+    let own = needed.clone().find_map(|needed| {
+        let status = needed.status.as_ref()?;
+        let mut rows = status.instances.iter();
+        let failing = rows.find(|row| row.health == Health::Unhealthy || row.unhealthy_since.is_some());
+        match failing {
+            Some(row) => Some(format!("{} fails its probe", row.name)),
+            None if status.ready_replicas == 0 && needed.spec.replicas > 0 => {
+                Some(format!("no container of {} is ready", needed.name()))
+            }
+            None => None,
+        }
+    });
+    // What is no Workload is listed in the status of those that need it.
+    own.or_else(|| {
+        let listed = needed.chain([workload]).flat_map(|needed| &needed.status);
+        let mut listed = listed.flat_map(|status| &status.dependencies);
+        listed.find_map(|dependency| Some(format!("{}: {}", dependency.name, dependency.trouble.as_ref()?)))
+    })
+}
+
+/// What of it was not well a moment ago, so that what was measured may be of then.
+fn came_back(case: &Case<'_>) -> Option<String> {
+    let of_log = |kind| kind == SymptomKind::ErrorBurst;
+    let mut symptoms = case.incident.status.symptoms.iter();
+    let window = match symptoms.any(|symptom| of_log(symptom.kind)) {
+        true => OF_LOGS,
+        false => OF_REQUESTS,
+    };
+    let needed = case
+        .incident
+        .dependencies
+        .iter()
+        .flat_map(|needed| &needed.status);
+    let mut rows = needed.flat_map(|status| &status.instances);
+    let back = rows.find(|row| {
+        row.ready_since
+            .is_some_and(|since| since.age(case.incident.now) < window)
+    })?;
+    Some(format!("{} is ready only since a moment ago", back.name))
+}
+
+/// An alert may come before the probe of what is at fault has failed often enough.
+fn not_known_yet(case: &Case<'_>) -> Option<String> {
+    let opened = case.incident.incident.metadata.creation_timestamp.as_ref()?.0;
+    let age = case.incident.now.0.duration_since(opened);
+    let mut needed = case.incident.dependencies.iter();
+    let slow = needed.find(|needed| {
+        let probe = needed.spec.health.as_ref();
+        let failed = probe.map(|probe| {
+            let once = probe.interval.std().saturating_add(probe.timeout.std());
+            once.saturating_mul(probe.failure_threshold)
+        });
+        failed.is_some_and(|failed| age.unsigned_abs() < failed)
+    })?;
+    Some(format!("whether {} is well shows soon", slow.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aegis_api::proposal::Action;
+    use aegis_api::{Symptom, Time};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::incident::testing::{NOW, REPORT, incident, judge};
+    use crate::incident::validate::ValidatedIncident;
+
+    fn db(instance: &Value, ready: u32) -> Arc<Workload> {
+        let mut row = json!({"name": "db", "id": "d", "index": 0, "state": "running", "health": "Healthy", "revision": "r"});
+        for (key, value) in instance.as_object().unwrap() {
+            row[key] = value.clone();
+        }
+        let spec = json!({"container": "db", "health": {"http": {"path": "/health", "port": 1}, "interval": "2s", "timeout": "1s", "failureThreshold": 3}});
+        let status = json!({"readyReplicas": ready, "instances": [row]});
+        let workload = json!({"metadata": {"name": "db"}, "spec": spec, "status": status});
+        Arc::new(serde_json::from_value(workload).unwrap())
+    }
+
+    /// What is made of a restart of web, which needs db, for these symptoms; the incident is as old as that.
+    fn ruled(symptoms: &[SymptomKind], needed: &Arc<Workload>, age: u64) -> Option<String> {
+        let mut about = incident(REPORT, "{}");
+        let now: Time = NOW.parse().unwrap();
+        let opened = now.0 - Duration::from_secs(age);
+        about.metadata.creation_timestamp = serde_json::from_value(json!(opened.to_string())).unwrap();
+        let mut judged: ValidatedIncident = judge(vec![about], "{mode: Auto}");
+        judged.dependencies = vec![Arc::clone(needed)];
+        judged.status.symptoms = symptoms
+            .iter()
+            .map(|kind| Symptom {
+                kind: *kind,
+                container: None,
+                value: None,
+                message: String::new(),
+            })
+            .collect();
+        let case = Case {
+            incident: &judged,
+            action: Action::Restart,
+            council: None,
+            by_human: false,
+        };
+        match down(&case) {
+            Some(Ruling::Wait { reason, message }) => {
+                assert_eq!(reason, Reason::DependencyDown);
+                Some(message)
+            }
+            None => None,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn errors_and_slow_answers_wait_while_what_the_workload_depends_on_is_not_well() {
+        use SymptomKind::{Down, ErrorBurst, HttpErrors, HttpSlow, MemoryHigh, ProbeFailing};
+        let failing = db(&json!({"health": "Unhealthy"}), 0);
+        let gone = db(&json!({"state": "exited", "health": "Unknown"}), 0);
+        for kinds in [
+            &[HttpErrors][..],
+            &[HttpSlow],
+            &[ErrorBurst],
+            &[HttpErrors, HttpSlow],
+        ] {
+            let waits = ruled(kinds, &failing, 600).unwrap();
+            assert!(waits.contains("db fails its probe"), "{waits}");
+            let waits = ruled(kinds, &gone, 600).unwrap();
+            assert!(waits.contains("no container of db is ready"), "{waits}");
+        }
+        // What is wrong with the workload itself is no matter of others.
+        for kinds in [&[Down][..], &[ProbeFailing], &[HttpErrors, MemoryHigh]] {
+            assert_eq!(ruled(kinds, &failing, 600), None, "{kinds:?}");
+        }
+        assert_eq!(ruled(&[HttpErrors], &db(&json!({}), 1), 600), None);
+    }
+
+    #[test]
+    fn what_was_measured_while_a_dependency_was_away_is_not_held_against_the_workload() {
+        use SymptomKind::{ErrorBurst, HttpErrors};
+        let back = |seconds: u64| {
+            let now: Time = NOW.parse().unwrap();
+            let since = (now.0 - Duration::from_secs(seconds)).to_string();
+            db(&json!({"readySince": since}), 1)
+        };
+        assert!(ruled(&[HttpErrors], &back(50), 600).is_some());
+        assert_eq!(ruled(&[HttpErrors], &back(70), 600), None);
+        // A log is read further back.
+        assert!(ruled(&[ErrorBurst], &back(70), 600).is_some());
+        assert_eq!(ruled(&[ErrorBurst], &back(310), 600), None);
+    }
+
+    #[test]
+    fn an_alert_that_comes_before_the_probe_of_a_dependency_has_failed_waits_for_it() {
+        let well = db(&json!({}), 1);
+        assert!(ruled(&[SymptomKind::HttpErrors], &well, 3).is_some());
+        assert_eq!(ruled(&[SymptomKind::HttpErrors], &well, 10), None);
+    }
+}
