@@ -141,7 +141,7 @@ pub fn table(outcomes: &[Outcome], scenarios: &[Scenario], peers: &BTreeSet<Stri
     }
     let _ = write!(
         text,
-        "\n### The fixed {}, where all agents took part\n\n",
+        "\n### The fixed {}, which agents are compared over\n\n",
         peers.len()
     );
     text.push_str(HEAD);
