@@ -26,6 +26,7 @@ const EIGHT: [&str; 8] = [
 const AT_ONCE: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes up to five minutes, and has been run with release programs only: `cargo test -p aegis-sre-bench -- --ignored`"]
 async fn what_the_small_bench_breaks_is_healed_and_nothing_else_is_touched() {
     let engine = Engine::connect().unwrap();
     let image = Shop::image(&engine).await.unwrap();
