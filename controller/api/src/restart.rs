@@ -36,11 +36,13 @@ cannot_restart!(
     NamespaceOwnerDown,
     NetworkGone,
     PortTaken,
+    AddressTaken,
     LinkDown,
     BindSourceGone,
     DeviceGone,
     RuntimeGone,
     ImageGone,
+    ContainerPaused,
 );
 
 impl CannotRestart {

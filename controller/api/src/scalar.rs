@@ -154,6 +154,34 @@ text_scalar!(
     }
 );
 
+text_scalar!(
+    /// HTTP status codes and ranges of them: `200-399`, `200,204`, `200-299,401`.
+    StatusCodes, "^[1-5][0-9]{2}(-[1-5][0-9]{2})?( *, *[1-5][0-9]{2}(-[1-5][0-9]{2})?)*$", 128,
+    "HTTP status codes and ranges of them, such as '200-399' or '200,204,401'",
+    |text| text.split(',').all(|part| status_range(part).is_some())
+);
+
+impl StatusCodes {
+    /// Whether a status is one of them.
+    pub fn contains(&self, status: u16) -> bool {
+        let mut ranges = self.0.split(',').filter_map(status_range);
+        ranges.any(|(first, last)| (first..=last).contains(&status))
+    }
+}
+
+/// One code, or two with a dash between them, the smaller one first.
+fn status_range(part: &str) -> Option<(u16, u16)> {
+    let part = part.trim_matches(' ');
+    let (first, last) = part.split_once('-').unwrap_or((part, part));
+    let code = |text: &str| {
+        let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let code = text.parse::<u16>().ok().filter(|_| digits)?;
+        (100..600).contains(&code).then_some(code)
+    };
+    let (first, last) = (code(first)?, code(last)?);
+    (first <= last).then_some((first, last))
+}
+
 /// A span of time written as numbers with units, as Go and Compose do: `250ms`, `30s`, `1m30s`, `1.5h`, `7d`. Whole
 /// milliseconds, at most 365 d. Shown in the largest unit that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -431,5 +459,22 @@ mod tests {
         assert!("/etc/../passwd".parse::<AbsolutePath>().is_err());
         assert!("../x.tera".parse::<TemplateName>().is_err());
         assert!("buggy-app-v2_1.x".parse::<ContainerName>().is_ok());
+    }
+
+    #[test]
+    fn status_codes_are_single_ones_and_ranges_and_nothing_else() {
+        for (text, inside, outside) in [
+            ("200-399", 302, 400),
+            ("401", 401, 400),
+            ("200, 204,500-503", 502, 201),
+        ] {
+            let codes: StatusCodes = text.parse().unwrap();
+            assert!(codes.contains(inside) && !codes.contains(outside), "{text}");
+        }
+        for text in [
+            "", "2xx", "200-", "399-200", "99", "600", "+20", "200,,204", "200 204", "0200",
+        ] {
+            assert!(text.parse::<StatusCodes>().is_err(), "{text}");
+        }
     }
 }

@@ -12,12 +12,14 @@ use crate::defaults::{Defaults, Fill, add};
 use crate::ids::{ContainerId, RevisionId};
 use crate::observed::ContainerState;
 use crate::proposal::ContainerEvidence;
-use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, Time};
+use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, StatusCodes, Time};
 use crate::validate::{FieldError, Rules};
 
 pub mod autoscale;
+mod probe;
 mod value_source;
 pub use autoscale::{Autoscale, AutoscaleMetric, AutoscaleStatus, AutoscaleTarget};
+pub use probe::{ExecProbe, GrpcProbe};
 pub use value_source::ValueSource;
 
 /// Desired state of a workload: exactly one of `container` and `template`.
@@ -104,6 +106,11 @@ pub struct WorkloadSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub depends_on: Vec<ContainerName>,
+    /// Of what is needed without being named in `dependsOn`, by the names that `status.dependencies` has: what holds
+    /// nothing back, as `required: false` means it in Compose, whose labels do not say so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub optional_dependencies: Vec<ContainerName>,
     /// Bounds and targets for scaling by load. It owns `replicas` then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscale: Option<Autoscale>,
@@ -322,16 +329,22 @@ pub enum Backoff {
     Constant,
 }
 
-/// A readiness probe: exactly one of `http`, `tcp` and `docker`.
+/// A readiness probe: exactly one of `http`, `tcp`, `grpc`, `exec` and `docker`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HealthProbe {
-    /// Healthy when a GET answers 200–399.
+    /// Healthy when a GET answers 200–399, or what is expected of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpProbe>,
     /// Healthy when the port accepts a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpProbe>,
+    /// Healthy when gRPC's health service (`grpc.health.v1.Health`) answers `SERVING`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<GrpcProbe>,
+    /// Healthy when a command inside the container ends with 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<ExecProbe>,
     /// Healthy when Docker's own health check says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docker: Option<DockerProbe>,
@@ -353,6 +366,10 @@ pub struct HealthProbe {
     /// minute, or the start period of the container's own Docker health check where that is longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_period: Option<Duration>,
+    /// The Docker network on which the container is asked. Absent: one that this controller is on, too, else each of the
+    /// container's networks, until one of them leads to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<ContainerName>,
 }
 
 /// The start period where neither a spec nor a container names one.
@@ -364,12 +381,15 @@ impl HealthProbe {
         Self {
             http: Some(http),
             tcp: None,
+            grpc: None,
+            exec: None,
             docker: None,
             interval: two_seconds(),
             timeout: probe_timeout(),
             success_threshold: one(),
             failure_threshold: three(),
             start_period: None,
+            network: None,
         }
     }
 }
@@ -405,6 +425,13 @@ pub struct HttpProbe {
     /// `https` asks over TLS and does not verify the container's certificate.
     #[serde(default, skip_serializing_if = "is_default")]
     pub scheme: Scheme,
+    /// The status codes of a healthy container, such as `200-299` or `200,401`. Absent: 200–399.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_status: Option<StatusCodes>,
+    /// What the first 64 KiB of the body must contain, as it stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub expected_body: Option<String>,
 }
 
 impl HttpProbe {
@@ -416,6 +443,8 @@ impl HttpProbe {
             host: None,
             headers: BTreeMap::new(),
             scheme: Scheme::default(),
+            expected_status: None,
+            expected_body: None,
         }
     }
 }
@@ -608,6 +637,10 @@ pub struct InstanceStatus {
     /// A person, or a tool, stopped it: the end of the run that they stopped. It is left so until it is started again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by_hand: Option<Time>,
+    /// The `spec.restartedAt` that was set, or found, while it was paused: it is not restarted for that any more, also not
+    /// once it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed_restart: Option<Time>,
 }
 
 /// Why a container gets no more requests.
@@ -744,12 +777,17 @@ impl Rules for WorkloadSpec {
         if let Some(health) = &self.health {
             health.rules(&format!("{path}.health"), out);
         }
-        if self.depends_on.len() > MOST_DEPENDENCIES {
-            out.push(FieldError::invalid(
-                format!("{path}.dependsOn"),
-                self.depends_on.len().to_string(),
-                format!("must have at most {MOST_DEPENDENCIES} names"),
-            ));
+        for (field, names) in [
+            ("dependsOn", &self.depends_on),
+            ("optionalDependencies", &self.optional_dependencies),
+        ] {
+            if names.len() > MOST_DEPENDENCIES {
+                out.push(FieldError::invalid(
+                    format!("{path}.{field}"),
+                    names.len().to_string(),
+                    format!("must have at most {MOST_DEPENDENCIES} names"),
+                ));
+            }
         }
         if self.strategy.max_surge == 0 && self.strategy.max_unavailable == 0 {
             out.push(FieldError::invalid(
@@ -787,13 +825,28 @@ impl Rules for ContainerTemplate {
 
 impl Rules for HealthProbe {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
-        let chosen = [self.http.is_some(), self.tcp.is_some(), self.docker.is_some()];
+        let chosen = [
+            self.http.is_some(),
+            self.tcp.is_some(),
+            self.grpc.is_some(),
+            self.exec.is_some(),
+            self.docker.is_some(),
+        ];
         if chosen.iter().filter(|set| **set).count() != 1 {
             out.push(FieldError::invalid(
                 path,
                 "",
-                "set exactly one of `http`, `tcp` and `docker`",
+                "set exactly one of `http`, `tcp`, `grpc`, `exec` and `docker`",
             ));
+        }
+        if self.network.is_some() && (self.exec.is_some() || self.docker.is_some()) {
+            out.push(FieldError::forbidden(
+                format!("{path}.network"),
+                "a probe inside the container uses no network: remove it, or set `http`, `tcp` or `grpc`",
+            ));
+        }
+        if let Some(exec) = &self.exec {
+            exec.rules(&format!("{path}.exec"), out);
         }
         if let Some(http) = &self.http {
             http.rules(&format!("{path}.http"), out);

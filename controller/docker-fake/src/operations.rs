@@ -410,6 +410,15 @@ impl Engine for FakeEngine {
         self.get(request, timeout).boxed()
     }
 
+    fn grpc_check<'a>(
+        &'a self,
+        address: SocketAddr,
+        _service: &'a str,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<&'static str, ProbeError>> {
+        self.check(address, timeout).boxed()
+    }
+
     fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> BoxFuture<'_, Result<(), ProbeError>> {
         self.connect(address, timeout).boxed()
     }

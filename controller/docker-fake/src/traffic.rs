@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aegis_api::probe::HttpRequest;
+use aegis_api::probe::{Failing, HttpRequest};
 use tokio::time::Instant;
 
 use super::FakeEngine;
@@ -151,7 +151,25 @@ impl FakeEngine {
             outcome => self.no_answer(&outcome, timeout).await,
         };
         self.crash_point(Op::HttpGet, When::After).await;
-        Err(ProbeError(format!("{}: {failure}", request.words())))
+        let (failing, failure) = failure;
+        Err(ProbeError {
+            failing,
+            text: format!("{}: {failure}", request.words()),
+        })
+    }
+
+    /// gRPC's health service, of an application that says there what it answers a GET with.
+    pub(super) async fn check(
+        &self,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<&'static str, ProbeError> {
+        let answer = self.get(&HttpRequest::new(address, "/"), timeout).await?;
+        Ok(if answer.status == 200 {
+            "SERVING"
+        } else {
+            "NOT_SERVING"
+        })
     }
 
     pub(super) async fn connect(&self, address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {
@@ -168,20 +186,30 @@ impl FakeEngine {
             outcome => Err(self.no_answer(&outcome, timeout).await),
         };
         self.crash_point(Op::TcpConnect, When::After).await;
-        result.map_err(|failure| ProbeError(format!("connect to {address}: {failure}")))
+        result.map_err(|(failing, failure)| ProbeError {
+            failing,
+            text: format!("connect to {address}: {failure}"),
+        })
     }
 
-    async fn no_answer(&self, outcome: &Outcome, timeout: Duration) -> String {
-        let (after, failure) = match outcome {
-            Outcome::Refused => (self.shared.options.call_takes, "connection refused"),
-            Outcome::NoSuchHost if timeout > NO_SUCH_HOST_AFTER => (NO_SUCH_HOST_AFTER, "no route to host"),
-            _ => (timeout, ""),
+    async fn no_answer(&self, outcome: &Outcome, timeout: Duration) -> (Failing, String) {
+        let (after, failing, failure) = match outcome {
+            Outcome::Refused => (
+                self.shared.options.call_takes,
+                Failing::Refused,
+                "connection refused",
+            ),
+            Outcome::NoSuchHost if timeout > NO_SUCH_HOST_AFTER => {
+                (NO_SUCH_HOST_AFTER, Failing::Unreachable, "no route to host")
+            }
+            Outcome::NoSuchHost => (timeout, Failing::Unreachable, ""),
+            _ => (timeout, Failing::Silent, ""),
         };
         tokio::time::sleep(after.min(timeout)).await;
         if failure.is_empty() {
-            format!("no answer within {} ms", timeout.as_millis())
+            (failing, format!("no answer within {} ms", timeout.as_millis()))
         } else {
-            failure.to_owned()
+            (failing, failure.to_owned())
         }
     }
 }

@@ -424,6 +424,15 @@ impl Engine for Docker {
         kept.ask(request, timeout).boxed()
     }
 
+    fn grpc_check<'a>(
+        &'a self,
+        address: SocketAddr,
+        service: &'a str,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<&'static str, ProbeError>> {
+        probe::grpc_check(address, service, timeout).boxed()
+    }
+
     fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> BoxFuture<'_, Result<(), ProbeError>> {
         probe::tcp_connect(address, timeout).boxed()
     }

@@ -13,7 +13,7 @@ use aegis_api::observed::{
     ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, HostFacts, HostQuery, LogLine,
     ProcessRow, Stats,
 };
-use aegis_api::probe::HttpRequest;
+use aegis_api::probe::{Failing, HttpRequest};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -96,10 +96,15 @@ pub struct HttpAnswer {
     pub latency: Duration,
 }
 
-/// Why a probe got no answer; the text is human-readable and names the address.
+/// Why a probe got no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ProbeError(pub String);
+#[error("{text}")]
+pub struct ProbeError {
+    /// For programs.
+    pub failing: Failing,
+    /// Human-readable; names the address.
+    pub text: String,
+}
 
 /// A command inside a container that answers one request after the other, so that each but the first costs no start of a
 /// command. Dropping it ends the command's input: commands are to end by themselves then.
@@ -224,6 +229,15 @@ pub trait Engine: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>> {
         async move { self.http_ask(&HttpRequest::new(address, path), timeout).await }.boxed()
     }
+
+    /// What gRPC's health service at a container's own address says of a service (empty: of the server as a whole), in its
+    /// own word: `SERVING`, `NOT_SERVING`, `SERVICE_UNKNOWN`, `UNKNOWN`.
+    fn grpc_check<'a>(
+        &'a self,
+        address: SocketAddr,
+        service: &'a str,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<&'static str, ProbeError>>;
 
     /// Whether a TCP connection to a container's own address is accepted.
     fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> BoxFuture<'_, Result<(), ProbeError>>;

@@ -1,12 +1,15 @@
 //! Probes of a container's own address: one GET, or one TCP connection. Does I/O; needs no engine.
 
+mod grpc;
 mod kept;
 
 use std::error::Error as _;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aegis_api::probe::HttpRequest;
+use aegis_api::probe::{Failing, HttpRequest};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -17,6 +20,7 @@ use crate::engine::{HttpAnswer, ProbeError};
 use crate::http1::{self, Link};
 use crate::tls;
 
+pub use grpc::grpc_check;
 pub use kept::KeptConnection;
 
 /// How much of a body is kept.
@@ -31,59 +35,88 @@ struct Answered {
     connection: Option<Connection>,
 }
 
+/// Why there was no answer: for programs, and human-readable.
+type Failure = (Failing, String);
+
 /// Asks once, over a connection of its own; redirects are not followed. `bound` covers everything up to the last byte.
 pub async fn http_ask(request: &HttpRequest, bound: Duration) -> Result<HttpAnswer, ProbeError> {
-    within(request, bound, ask_once(request)).await
+    let connected = Connected::default();
+    within(request, bound, &connected, ask_once(request, &connected)).await
+}
+
+/// Whether any connection has come about since a probe began: silence before and after are two things.
+#[derive(Debug, Default)]
+struct Connected(AtomicBool);
+
+impl Connected {
+    fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Failing {
+        match self.0.load(Ordering::Relaxed) {
+            true => Failing::Silent,
+            false => Failing::Unreachable,
+        }
+    }
 }
 
 /// What comes of asking within `bound`.
 async fn within(
     request: &HttpRequest,
     bound: Duration,
-    ask: impl Future<Output = Result<(u16, String), String>>,
+    connected: &Connected,
+    ask: impl Future<Output = Result<(u16, String), Failure>>,
 ) -> Result<HttpAnswer, ProbeError> {
     let began = Instant::now();
-    match timeout(bound, ask).await {
-        Ok(Ok((status, body))) => Ok(HttpAnswer {
-            status,
-            body,
-            latency: began.elapsed(),
-        }),
-        Ok(Err(failure)) => Err(ProbeError(format!("{}: {failure}", request.words()))),
-        Err(_) => Err(ProbeError(format!(
-            "{}: no answer within {} ms",
-            request.words(),
-            bound.as_millis()
-        ))),
-    }
+    let (failing, failure) = match timeout(bound, ask).await {
+        Ok(Ok((status, body))) => {
+            return Ok(HttpAnswer {
+                status,
+                body,
+                latency: began.elapsed(),
+            });
+        }
+        Ok(Err(failure)) => failure,
+        Err(_) => (connected.silence(), silence(bound)),
+    };
+    Err(ProbeError {
+        failing,
+        text: format!("{}: {failure}", request.words()),
+    })
+}
+
+fn silence(bound: Duration) -> String {
+    format!("no answer within {} ms", bound.as_millis())
 }
 
 /// Whether `address` accepts a connection within `bound`.
 pub async fn tcp_connect(address: SocketAddr, bound: Duration) -> Result<(), ProbeError> {
-    match timeout(bound, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(ProbeError(format!("connect to {address}: {}", words(&error)))),
-        Err(_) => Err(ProbeError(format!(
-            "connect to {address}: no answer within {} ms",
-            bound.as_millis()
-        ))),
-    }
+    let (failing, failure) = match timeout(bound, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => refused(&error),
+        Err(_) => (Failing::Unreachable, silence(bound)),
+    };
+    Err(ProbeError {
+        failing,
+        text: format!("connect to {address}: {failure}"),
+    })
 }
 
-async fn ask_once(asked: &HttpRequest) -> Result<(u16, String), String> {
+async fn ask_once(asked: &HttpRequest, connected: &Connected) -> Result<(u16, String), Failure> {
     let request = head(asked, true)?;
-    let answered = exchange(connect(asked).await?, request).await?;
+    let answered = exchange(connect(asked, connected).await?, request).await?;
     Ok((answered.status, answered.body))
 }
 
 /// Asks over a fresh connection that may be kept.
-async fn ask_fresh(asked: &HttpRequest) -> Result<Answered, String> {
+async fn ask_fresh(asked: &HttpRequest, connected: &Connected) -> Result<Answered, Failure> {
     let request = head(asked, false)?;
-    exchange(connect(asked).await?, request).await
+    exchange(connect(asked, connected).await?, request).await
 }
 
 /// The request; `last` is the only one of its connection.
-fn head(asked: &HttpRequest, last: bool) -> Result<Request<Full<Bytes>>, String> {
+fn head(asked: &HttpRequest, last: bool) -> Result<Request<Full<Bytes>>, Failure> {
     let address = asked.address.to_string();
     let host = asked.host.as_deref().unwrap_or(&address);
     let mut request = Request::get(&asked.path).header("Host", host);
@@ -100,7 +133,8 @@ fn head(asked: &HttpRequest, last: bool) -> Result<Request<Full<Bytes>>, String>
     for (name, value) in &asked.headers {
         request = request.header(name, value);
     }
-    request.body(Full::default()).map_err(|error| error.to_string())
+    let request = request.body(Full::default());
+    request.map_err(|error| (Failing::Broken, error.to_string()))
 }
 
 /// Whether the probe's own headers say something of this name.
@@ -108,19 +142,21 @@ fn names(asked: &HttpRequest, name: &str) -> bool {
     asked.headers.keys().any(|own| own.eq_ignore_ascii_case(name))
 }
 
-async fn connect(asked: &HttpRequest) -> Result<Connection, String> {
+async fn connect(asked: &HttpRequest, connected: &Connected) -> Result<Connection, Failure> {
     let stream = TcpStream::connect(asked.address)
         .await
-        .map_err(|error| words(&error))?;
+        .map_err(|error| refused(&error))?;
+    connected.set();
     let link: Box<dyn Link> = if asked.tls {
-        Box::new(tls::connect(stream, asked.host.as_deref(), asked.address.ip()).await?)
+        let tls = tls::connect(stream, asked.host.as_deref(), asked.address.ip()).await;
+        Box::new(tls.map_err(|failure| (Failing::Broken, failure))?)
     } else {
         Box::new(stream)
     };
     Connection::over(link).await.map_err(failed)
 }
 
-async fn exchange(connection: Connection, request: Request<Full<Bytes>>) -> Result<Answered, String> {
+async fn exchange(connection: Connection, request: Request<Full<Bytes>>) -> Result<Answered, Failure> {
     let mut response = connection.send(request).await.map_err(failed)?;
     let (body, whole) = response.body_mut().collect(BODY_LIMIT).await.map_err(failed)?;
     let status = response.status().as_u16();
@@ -135,19 +171,22 @@ async fn exchange(connection: Connection, request: Request<Full<Bytes>>) -> Resu
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err has it")]
-fn failed(error: hyper::Error) -> String {
-    match error.source() {
+fn failed(error: hyper::Error) -> Failure {
+    let text = match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
-    }
+    };
+    (Failing::Broken, text)
 }
 
-/// The error without its number.
-fn words(error: &std::io::Error) -> String {
+/// Why no connection came about; the error without its number.
+fn refused(error: &std::io::Error) -> Failure {
     match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        std::io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
-        _ => error.to_string(),
+        ErrorKind::ConnectionRefused => (Failing::Refused, "connection refused".to_owned()),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => (Failing::Refused, error.to_string()),
+        ErrorKind::HostUnreachable => (Failing::Unreachable, "no route to host".to_owned()),
+        // A route that leads nowhere, a firewall here, no such network.
+        _ => (Failing::Unreachable, error.to_string()),
     }
 }
 

@@ -74,7 +74,7 @@ pub fn restartable(container: &ContainerDetails, host: HostState<'_>) -> Result<
 
 /// Whether a container that does not run could be started now.
 pub(crate) fn startable(container: &ContainerDetails, host: HostState<'_>) -> Result<(), Refused> {
-    let checks = [owners, networks, ports, links, paths, runtime];
+    let checks = [owners, networks, addresses, ports, links, paths, runtime];
     checks
         .into_iter()
         .find_map(|check| check(container, host))
@@ -140,6 +140,25 @@ fn networks(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused
             remedy::recreate(container)
         ),
     })
+}
+
+/// A fixed address belongs to a container only while it runs: another one may have it by now.
+fn addresses(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {
+    let others = || host.containers.iter().filter(|row| row.id != container.id);
+    needs::fixed_addresses(container)
+        .into_iter()
+        .find_map(|(network, address)| {
+            let has = |row: &&ContainerSummary| row.networks.get(network) == Some(&Some(address));
+            let other = others().find(has)?;
+            Some(Refused {
+                reason: CannotRestart::AddressTaken,
+                message: format!(
+                    "{} is to have {address} on network {network}, which container {} has by now",
+                    container.name, other.name
+                ),
+                remedy: format!("stop {}, or give one of the two another address", other.name),
+            })
+        })
 }
 
 fn ports(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {

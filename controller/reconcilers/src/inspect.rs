@@ -13,6 +13,7 @@ use aegis_api::{ContainerId, Time};
 use aegis_brain::redact::{self, bound, redact, redact_tail};
 use aegis_brain::reports_error;
 use aegis_docker::{EngineError, EngineResult, LogQuery};
+use aegis_planning::probe::ProbeRequest;
 use aegis_runtime::offload::offload;
 use futures::StreamExt;
 use futures::future::join_all;
@@ -112,6 +113,21 @@ pub(crate) async fn inspect_evidence(
     Ok((Some(evidence(context, row, details, shown)), gaps))
 }
 
+/// What to ask of a container that the prober does not know in this run.
+fn questions(
+    health: &HealthProbe,
+    row: &Subject<'_>,
+    own_networks: &BTreeSet<String>,
+    details: &ContainerDetails,
+) -> Option<Vec<ProbeRequest>> {
+    let addresses = details.networks.iter();
+    let addresses = addresses.filter_map(|(network, ip)| Some((network, (*ip)?)));
+    let named = health.network.as_ref().map(AsRef::as_ref);
+    let addresses = aegis_planning::addressing::candidates(addresses, own_networks, named);
+    let target = aegis_planning::probe::target(row.id, row.started_at, &addresses, health)?;
+    Some(target.questions)
+}
+
 /// What the engine and the probe answered, or why they did not.
 struct Readings {
     log: EngineResult<Log>,
@@ -135,14 +151,11 @@ impl Readings {
     ) -> Self {
         let engine = &*context.engine;
         let running = details.state == ContainerState::Running;
-        let addresses = details.networks.iter();
-        let address = aegis_planning::addressing::address(
-            addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
-            own_networks,
-        );
-        let target = health
-            .zip(address)
-            .and_then(|(health, ip)| aegis_planning::probe::target(row.id, row.started_at, ip, health));
+        let questions = health.and_then(|health| {
+            let known = context.prober.questions(row.id, row.started_at);
+            let questions = known.or_else(|| questions(health, row, own_networks, details))?;
+            Some((questions, health.timeout.std()))
+        });
         let stats = async {
             match running {
                 true => Some(engine.usage(row.id).await),
@@ -150,8 +163,11 @@ impl Readings {
             }
         };
         let probed = async {
-            match &target {
-                Some(target) if running => Some(probe::ask(engine, &target.question, target.timeout).await),
+            match &questions {
+                Some((questions, timeout)) if running => {
+                    let answer = probe::ask(engine, questions, *timeout).await;
+                    Some(answer.map_err(|failure| failure.text))
+                }
                 _ => None,
             }
         };

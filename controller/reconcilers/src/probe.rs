@@ -4,116 +4,29 @@
 //! probe. Losing all verdicts costs nothing but a probe each, so they live in memory alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aegis_api::probe::HttpRequest;
-use aegis_api::redact::{bound, redact};
 use aegis_api::workload::Health;
 use aegis_api::{ContainerId, Time};
-use aegis_docker::probe::KeptConnection;
-use aegis_docker::{Engine, HttpAnswer, ProbeError};
+use aegis_docker::Engine;
 use aegis_planning::probe::{ProbeRequest, ProbeResult, Target};
 use futures::stream::Stream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+mod answer;
+mod asker;
+
+pub use answer::Failure;
+use asker::Asker;
+pub(crate) use asker::ask;
+
 /// The first pause after a failed probe of a container that is not ready yet.
 const FIRST_RETRY: Duration = Duration::from_millis(25);
-/// Characters of a body that are read for its first line, and of the line that is shown.
-const BODY_CHARS: usize = 4096;
-const LINE_CHARS: usize = 160;
-
-/// A failed answer: its status, what its body says first, and what people usually find behind it.
-fn refusal(request: &HttpRequest, answer: &HttpAnswer) -> String {
-    let said = first_words(&answer.body);
-    let said = if said.is_empty() {
-        said
-    } else {
-        format!(" {said:?}")
-    };
-    let named = request.host.is_some();
-    let wants_tls = !request.tls && answer.body.to_ascii_lowercase().contains("https");
-    let hint = match answer.status {
-        400 if wants_tls => " (the port may speak TLS: set health.http.scheme: https)",
-        400 | 421 if !named => " (the application may check Host: set health.http.host)",
-        401 | 403 if !named => {
-            " (the application may check Host, or want credentials: set health.http.host or health.http.path)"
-        }
-        401 | 403 => " (the path may need credentials: set health.http.path)",
-        404 | 405 => " (is health.http.path right?)",
-        _ => "",
-    };
-    format!("{}: {}{said}{hint}", request.words(), answer.status)
-}
-
-/// The first line of a body's text, without markup, bounded and redacted: it may say anything.
-fn first_words(body: &str) -> String {
-    let mut text = String::new();
-    let mut inside = false;
-    for c in body.chars().take(BODY_CHARS) {
-        match c {
-            '<' => inside = true,
-            '>' if inside => {
-                inside = false;
-                text.push('\n');
-            }
-            c if !inside => text.push(c),
-            _ => {}
-        }
-    }
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
-    let line: String = line
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    bound(&redact(&line), LINE_CHARS)
-}
-
-/// Asks once, over a connection of its own. `Ok` is healthy; both texts are human-readable.
-pub async fn ask(engine: &dyn Engine, question: &ProbeRequest, timeout: Duration) -> Result<String, String> {
-    match question {
-        ProbeRequest::Http(request) => judged(request, engine.http_ask(request, timeout).await),
-        ProbeRequest::Tcp(address) => connects(engine, *address, timeout).await,
-    }
-}
-
-/// As [`ask`], for who asks the same again and again.
-async fn ask_again(
-    engine: &dyn Engine,
-    kept: &mut KeptConnection,
-    question: &ProbeRequest,
-    timeout: Duration,
-) -> Result<String, String> {
-    match question {
-        ProbeRequest::Http(request) => judged(request, engine.http_ask_again(kept, request, timeout).await),
-        ProbeRequest::Tcp(address) => connects(engine, *address, timeout).await,
-    }
-}
-
-fn judged(request: &HttpRequest, answer: Result<HttpAnswer, ProbeError>) -> Result<String, String> {
-    match answer {
-        Ok(answer) if (200..400).contains(&answer.status) => Ok(format!(
-            "{}: {} in {} ms",
-            request.words(),
-            answer.status,
-            answer.latency.as_millis()
-        )),
-        Ok(answer) => Err(refusal(request, &answer)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-async fn connects(engine: &dyn Engine, address: SocketAddr, timeout: Duration) -> Result<String, String> {
-    match engine.tcp_connect(address, timeout).await {
-        Ok(()) => Ok(format!("tcp {address}: open")),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
+/// The same of a probe that runs a command inside the container: that costs far more than a connection.
+const FIRST_RETRY_INSIDE: Duration = Duration::from_secs(1);
 /// Probes every target it is given, for as long as it is given it. Cheap to clone.
 #[derive(Clone)]
 pub struct Prober(Arc<Inner>);
@@ -129,6 +42,8 @@ struct Inner {
 struct State {
     targets: HashMap<ContainerId, (String, Target)>,
     results: HashMap<ContainerId, (Option<Time>, ProbeResult)>,
+    /// Which of a run's questions was answered well first.
+    reached: HashMap<ContainerId, (Option<Time>, ProbeRequest)>,
     dirty: BTreeSet<String>,
 }
 
@@ -168,8 +83,14 @@ impl Prober {
                     changed = true;
                 }
             }
-            let State { targets, results, .. } = state;
+            let State {
+                targets,
+                results,
+                reached,
+                ..
+            } = state;
             results.retain(|id, _| targets.contains_key(id));
+            reached.retain(|id, _| targets.contains_key(id));
             changed
         });
         if changed {
@@ -182,6 +103,23 @@ impl Prober {
         self.with(|state| match state.results.get(id) {
             Some((run, result)) if *run == started_at => result.clone(),
             _ => ProbeResult::default(),
+        })
+    }
+
+    /// What is asked of this run of a container: where it was found to be, else everywhere it may be. `None` where it is
+    /// not probed.
+    pub(crate) fn questions(&self, id: &str, started_at: Option<Time>) -> Option<Vec<ProbeRequest>> {
+        self.with(|state| {
+            let (_, target) = state
+                .targets
+                .get(id)
+                .filter(|(_, target)| target.started_at == started_at)?;
+            match state.reached.get(id) {
+                Some((run, question)) if *run == started_at && target.questions.contains(question) => {
+                    Some(vec![question.clone()])
+                }
+                _ => Some(target.questions.clone()),
+            }
         })
     }
 
@@ -230,21 +168,44 @@ impl Prober {
 
     async fn probe_for_ever(self, workload: String, target: Target) {
         let mut tally = Tally::default();
-        let mut pause = FIRST_RETRY.min(target.interval);
-        let mut kept = KeptConnection::default();
+        let mut asker = Asker::new(&target);
+        let inside = matches!(target.questions.first(), Some(ProbeRequest::Exec(..)));
+        let first = if inside { FIRST_RETRY_INSIDE } else { FIRST_RETRY };
+        let mut pause = first.min(target.interval);
         loop {
-            let answer = ask_again(&*self.0.engine, &mut kept, &target.question, target.timeout).await;
+            let answer = asker.ask(&self.0.engine).await;
+            if let (Some(question), true) = (asker.found(), answer.is_ok()) {
+                self.found(&target, question);
+            }
             let health = tally.count(answer.is_ok(), target.successes, target.failures);
-            let message = answer.unwrap_or_else(|error| error);
-            self.record(&workload, &target, ProbeResult { health, message });
+            let (message, failing) = match answer {
+                Ok(message) => (message, None),
+                Err(Failure { failing, text }) => (text, Some(failing)),
+            };
+            let result = ProbeResult {
+                health,
+                message,
+                failing,
+            };
+            self.record(&workload, &target, result);
             if health == Health::Healthy {
-                pause = FIRST_RETRY.min(target.interval);
+                pause = first.min(target.interval);
                 tokio::time::sleep(target.interval).await;
             } else {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 3 / 2).min(target.interval);
             }
         }
+    }
+
+    /// Remembers where a container was found.
+    fn found(&self, target: &Target, question: &ProbeRequest) {
+        self.with(|state| {
+            let found = (target.started_at, question.clone());
+            if state.targets.contains_key(&target.id) && state.reached.get(&target.id) != Some(&found) {
+                state.reached.insert(target.id.clone(), found);
+            }
+        });
     }
 
     fn record(&self, workload: &str, target: &Target, result: ProbeResult) {
@@ -307,86 +268,6 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_failed_probe_shows_what_the_application_says_and_a_hint() {
-        let plain = HttpRequest::new("10.0.0.2:80".parse().unwrap(), "/health");
-        let named = HttpRequest {
-            host: Some("shop.example.test".to_owned()),
-            ..plain.clone()
-        };
-        let said = |request: &HttpRequest, status, body: &str| {
-            let answer = HttpAnswer {
-                status,
-                body: body.to_owned(),
-                latency: Duration::ZERO,
-            };
-            refusal(request, &answer)
-        };
-        let host = "set health.http.host";
-        // (asked, status, body, what it says, the hint)
-        for (request, status, body, shown, hint) in [
-            (
-                &plain,
-                400,
-                "<!doctype html>\n<h1>Bad Request (400)</h1>",
-                "\"Bad Request (400)\"",
-                host,
-            ),
-            (
-                &named,
-                400,
-                "DisallowedHost",
-                "\"DisallowedHost\"",
-                "DisallowedHost",
-            ),
-            (
-                &plain,
-                400,
-                "Client sent an HTTP request to an HTTPS server.\n",
-                "HTTPS server",
-                "scheme: https",
-            ),
-            (
-                &plain,
-                400,
-                "<title>The plain HTTP request was sent to HTTPS port</title>",
-                "HTTPS port",
-                "scheme: https",
-            ),
-            (&plain, 401, "", ": 401", "credentials"),
-            (&plain, 403, "Blocked host", "Blocked host", host),
-            (&plain, 404, "not here", "not here", "health.http.path"),
-            (&plain, 421, "Misdirected", "Misdirected", host),
-            (&plain, 500, "{\"error\":\"db\"}", "error", "db"),
-        ] {
-            let text = said(request, status, body);
-            assert!(text.starts_with("GET http://10.0.0.2:80/health: "), "{text}");
-            assert!(
-                text.contains(&status.to_string()) && text.contains(shown) && text.contains(hint),
-                "{text}"
-            );
-        }
-        assert!(
-            !said(&named, 400, "DisallowedHost").contains(host),
-            "it is set already"
-        );
-        assert_eq!(said(&plain, 503, " \n"), "GET http://10.0.0.2:80/health: 503");
-    }
-
-    #[test]
-    fn i11_a_body_is_bounded_and_redacted_and_cannot_forge_lines() {
-        let shown = first_words(&format!(
-            "\n password=hunter2hunter2 \u{1b}[31m{}\nsecond",
-            "x".repeat(9000)
-        ));
-        assert!(shown.chars().count() <= LINE_CHARS + 1, "{shown}");
-        assert!(
-            !shown.contains("hunter2") && !shown.contains('\u{1b}') && !shown.contains("second"),
-            "{shown}"
-        );
-        assert_eq!(first_words(&"<".repeat(100_000)), "");
-    }
 
     #[test]
     fn thresholds_count_answers_in_a_row() {

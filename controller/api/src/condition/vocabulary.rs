@@ -127,6 +127,8 @@ vocabulary! {
         StepRefused,
         /// A container fails its probe.
         Unhealthy,
+        /// From where this controller is, a container cannot be probed: whether it is well is not known.
+        ProbeUnreachable,
         /// No container fails its probe.
         Healthy,
         /// Automatic restarts have ended without success: what is left is a human's.
@@ -159,6 +161,8 @@ vocabulary! {
         NetworkGone,
         /// Another container has a host port that it publishes.
         PortTaken,
+        /// Another container has the fixed address that it is to have.
+        AddressTaken,
         /// A container that it is linked to does not run.
         LinkDown,
         /// A file or folder of the host that it mounts is not there.
@@ -169,6 +173,8 @@ vocabulary! {
         RuntimeGone,
         /// The image of what is to take its place is not there.
         ImageGone,
+        /// It is paused: what is requested meanwhile is not done, also not once it goes on.
+        ContainerPaused,
 
         // Workload: Progressing.
         /// A revision was rolled back: it is tried again once the template is changed.

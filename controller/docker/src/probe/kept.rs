@@ -13,7 +13,7 @@ use aegis_api::probe::HttpRequest;
 use futures::future::{Either, select};
 use tokio::time::timeout;
 
-use super::{Answered, Connection, ask_fresh, ask_once, exchange, head, names, within};
+use super::{Answered, Connected, Connection, Failure, ask_fresh, ask_once, exchange, head, names, within};
 use crate::engine::{HttpAnswer, ProbeError};
 
 /// Probes over one connection before there is a fresh one.
@@ -59,7 +59,14 @@ impl KeptConnection {
         if names(asked, "connection") {
             self.keeping = Keeping::No;
         }
-        let answer = within(asked, bound, self.answer(asked, bound / 2)).await?;
+        let connected = Connected::default();
+        let answer = within(
+            asked,
+            bound,
+            &connected,
+            self.answer(asked, bound / 2, &connected),
+        )
+        .await?;
         match self.keeping {
             Keeping::Unknown => self.keeping = Keeping::Untried,
             Keeping::Untried => self.try_beside(asked).await,
@@ -68,25 +75,32 @@ impl KeptConnection {
         Ok(answer)
     }
 
-    async fn answer(&mut self, asked: &HttpRequest, half: Duration) -> Result<(u16, String), String> {
+    async fn answer(
+        &mut self,
+        asked: &HttpRequest,
+        half: Duration,
+        connected: &Connected,
+    ) -> Result<(u16, String), Failure> {
         match self.keeping {
-            Keeping::Unknown | Keeping::No => return ask_once(asked).await,
+            Keeping::Unknown | Keeping::No => return ask_once(asked, connected).await,
             Keeping::Untried | Keeping::Yes => {}
         }
         let Some(connection) = self.usable().await else {
-            let answered = ask_fresh(asked).await?;
+            let answered = ask_fresh(asked, connected).await?;
             return Ok(self.keep(answered, 1));
         };
+        // One came about, whatever becomes of the next.
+        connected.set();
         let uses = self.uses.saturating_add(1);
         let mut kept = pin!(exchange(connection, head(asked, false)?));
         match timeout(half, &mut kept).await {
             Ok(Ok(answered)) => return Ok(self.keep(answered, uses)),
             // It was closed meanwhile, which says nothing about the application.
-            Ok(Err(_)) => return Ok(self.keep(ask_fresh(asked).await?, 1)),
+            Ok(Err(_)) => return Ok(self.keep(ask_fresh(asked, connected).await?, 1)),
             Err(_) => {}
         }
         // It may lead nowhere any more, and the application be slow as well: which of them answers counts.
-        let fresh = pin!(ask_fresh(asked));
+        let fresh = pin!(ask_fresh(asked, connected));
         match select(kept, fresh).await {
             Either::Left((Ok(answered), _)) => Ok(self.keep(answered, uses)),
             Either::Left((Err(_), fresh)) => Ok(self.keep(fresh.await?, 1)),
@@ -116,7 +130,7 @@ impl KeptConnection {
             self.keeping = Keeping::No;
             return;
         };
-        let beside = timeout(BESIDE, ask_fresh(asked)).await;
+        let beside = timeout(BESIDE, ask_fresh(asked, &Connected::default())).await;
         let second = beside.ok().and_then(Result::ok);
         self.connection = second.and_then(|answered| answered.connection);
         self.uses = 1;

@@ -57,6 +57,7 @@ pub fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
         starting: false,
         fruitless_restarts: 0,
         stopped_by_hand: None,
+        missed_restart: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the configuration of a container needs to be there when it starts. Pure: reads the engine's own JSON, in which
 //! any field may be absent or odd.
 
+use std::net::IpAddr;
+
 use aegis_api::ContainerId;
 use aegis_api::observed::{ContainerDetails, ContainerState, HostQuery, PublishedPort, host_address};
 use serde_json::Value;
@@ -47,6 +49,7 @@ pub fn host_query(container: &ContainerDetails) -> HostQuery {
     HostQuery {
         containers: !(namespaces(container).is_empty()
             && published(container).is_empty()
+            && fixed_addresses(container).is_empty()
             && links(container).is_empty()),
         // The engine removes no network that a running container is attached to.
         networks: !running && !networks(container).is_empty(),
@@ -112,6 +115,17 @@ pub(super) fn networks(container: &ContainerDetails) -> Vec<(&str, &str)> {
         (name.as_str(), id.filter(|id| !id.is_empty()).unwrap_or(name))
     });
     keyed.collect()
+}
+
+/// The addresses that a container is to have whenever it runs, each with its network.
+pub(super) fn fixed_addresses(container: &ContainerDetails) -> Vec<(&str, IpAddr)> {
+    let joined = container.network_settings.as_object().into_iter().flatten();
+    let fixed = joined.flat_map(|(name, endpoint)| {
+        let keys = ["/IPAMConfig/IPv4Address", "/IPAMConfig/IPv6Address"].into_iter();
+        keys.filter_map(|key| endpoint.pointer(key)?.as_str()?.parse().ok())
+            .map(|address| (name.as_str(), address))
+    });
+    fixed.collect()
 }
 
 /// Host ports that a container publishes, where it names a single one.

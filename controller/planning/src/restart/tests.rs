@@ -217,6 +217,28 @@ fn a_host_port_that_another_container_has_by_now_is_in_the_way() {
 }
 
 #[test]
+fn a_fixed_address_that_another_container_has_by_now_is_in_the_way() {
+    let mut container = web(json!({"NetworkMode": "front"}));
+    container.network_settings =
+        json!({"front": {"IPAMConfig": {"IPv4Address": "10.0.0.9"}}, "back": {"IPAMConfig": null}});
+    assert!(host_query(&container).containers);
+    let at = |network: &str, address: Option<&str>| {
+        let mut other = row(OWNER, "vpn", ContainerState::Running);
+        other.networks = [(network.to_owned(), address.map(|ip| ip.parse().unwrap()))].into();
+        let refused = verdict(&container, &[other], &HostFacts::default());
+        refused.map(|refused| refused.reason)
+    };
+    assert_eq!(at("front", Some("10.0.0.9")), Some(CannotRestart::AddressTaken));
+    assert_eq!(at("front", Some("10.0.0.8")), None);
+    assert_eq!(
+        at("back", Some("10.0.0.9")),
+        None,
+        "the same number on another network"
+    );
+    assert_eq!(at("front", None), None, "what does not run has no address");
+}
+
+#[test]
 fn linked_containers_paths_devices_and_runtimes_must_be_there() {
     let linked = json!({"Links": ["/vpn:/web/db"]});
     let rows = |state| vec![row(OWNER, "vpn", state)];

@@ -24,7 +24,7 @@ struct Pass<'a> {
 type Trouble = (Reason, String);
 
 /// What can be wrong, in the order in which it binds: the first is reported as the reason of `Ready` and `Degraded`.
-const TROUBLES: [fn(Pass<'_>) -> Option<Trouble>; 7] = [
+const TROUBLES: [fn(Pass<'_>) -> Option<Trouble>; 8] = [
     step_failed,
     cannot_restart,
     held,
@@ -32,6 +32,7 @@ const TROUBLES: [fn(Pass<'_>) -> Option<Trouble>; 7] = [
     dependency_down,
     container_missing,
     unhealthy,
+    out_of_reach,
 ];
 
 /// Sets all conditions of a status whose other fields are as they will be stored.
@@ -131,6 +132,16 @@ fn container_missing(pass: Pass<'_>) -> Option<Trouble> {
 fn unhealthy(pass: Pass<'_>) -> Option<Trouble> {
     let text = pass.unhealthy_message();
     (!text.is_empty()).then_some((Reason::Unhealthy, text))
+}
+
+/// Something cannot be probed from here.
+fn out_of_reach(pass: Pass<'_>) -> Option<Trouble> {
+    let instances = pass.workload.instances.iter();
+    let hidden = instances.filter(|instance| instance.out_of_reach);
+    let texts: Vec<String> = hidden
+        .map(|instance| format!("{}: {}", instance.name, instance.message))
+        .collect();
+    (!texts.is_empty()).then(|| (Reason::ProbeUnreachable, texts.join("; ")))
 }
 
 impl<'a> Pass<'a> {

@@ -6,14 +6,21 @@ use std::sync::Arc;
 
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_api::workload::{DependencyStatus, Health};
-use aegis_api::{ContainerId, Kind, Workload};
+use aegis_api::{ContainerId, ContainerName, Kind, Workload};
 
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 /// `True` on what `docker compose run` started: it has its service's labels, and is not the service.
 const ONE_OFF: &str = "com.docker.compose.oneoff";
-/// `db:service_healthy:false,cache:service_started:false`
+/// Where a project's files are: two projects of one name are told apart by it.
+const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
+/// `db:service_healthy:false,cache:service_started:false`: the service, its condition, and whether its restart restarts
+/// this one, too. Compose writes down no `required: false`.
 const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+/// Names of containers, with commas between them.
+const WATCHTOWER: &str = "com.centurylinklabs.watchtower.depends-on";
+/// More names in one label are not read.
+const MOST_NAMED: usize = 64;
 const COMPLETED: &str = "service_completed_successfully";
 
 /// Everything a workload needs, each with what is wrong with it.
@@ -36,7 +43,12 @@ pub fn dependencies(
                 && row.labels.get(SERVICE).map(String::as_str) == Some(service)
         };
         let rows: Vec<&ContainerSummary> = all.iter().filter(of_service).collect();
+        let rows = of_same_folder(rows, base);
         found.push(known.containers(workload.name(), service, &rows, condition == COMPLETED));
+    }
+    for name in base.iter().flat_map(|base| watched(base)) {
+        let rows: Vec<&ContainerSummary> = all.iter().filter(|row| row.name == name).collect();
+        found.push(known.containers(workload.name(), name, &rows, false));
     }
     if let Some(owner) = base.and_then(|base| network_owner(base, all)) {
         let mut needed = known.containers(workload.name(), &owner.name, &[owner], false);
@@ -54,7 +66,44 @@ pub fn dependencies(
     }
     let mut names = BTreeSet::new();
     found.retain(|dependency| names.insert(dependency.name.clone()));
+    for dependency in &mut found {
+        if is_optional(workload, dependency) {
+            dependency.trouble = None;
+        }
+    }
     found
+}
+
+/// Whether a dependency that was found in labels holds nothing back. What the spec itself names does.
+fn is_optional(workload: &Workload, dependency: &DependencyStatus) -> bool {
+    let spec = &workload.spec;
+    let has = |names: &[ContainerName]| names.iter().any(|name| name.as_str() == dependency.name);
+    has(&spec.optional_dependencies) && !has(&spec.depends_on)
+}
+
+/// Where containers of two projects of one name are there, those that were made from the same folder.
+fn of_same_folder<'a>(
+    rows: Vec<&'a ContainerSummary>,
+    base: Option<&ContainerDetails>,
+) -> Vec<&'a ContainerSummary> {
+    let Some(folder) = base.and_then(|base| base.labels.get(WORKING_DIR)) else {
+        return rows;
+    };
+    let same = |row: &&&ContainerSummary| row.labels.get(WORKING_DIR) == Some(folder);
+    match rows.iter().any(|row| same(&row)) {
+        true => rows.into_iter().filter(|row| same(&row)).collect(),
+        false => rows,
+    }
+}
+
+/// Names of the containers that Watchtower is to restart before this one.
+fn watched(base: &ContainerDetails) -> impl Iterator<Item = &str> {
+    let label = base.labels.get(WATCHTOWER);
+    let names = label.into_iter().flat_map(|label| label.split(','));
+    names
+        .map(|name| name.trim().trim_start_matches('/'))
+        .filter(|name| !name.is_empty() && *name != base.name)
+        .take(MOST_NAMED)
 }
 
 /// Whether a container only ran beside a service, whether it is well or not.
@@ -70,11 +119,12 @@ fn services(base: &ContainerDetails) -> impl Iterator<Item = (&str, &str)> {
         .get(DEPENDS_ON)
         .filter(|_| base.labels.contains_key(PROJECT));
     let entries = label.into_iter().flat_map(|label| label.split(','));
-    entries.filter_map(|entry| {
+    let entries = entries.filter_map(|entry| {
         let mut parts = entry.trim().split(':');
         let service = parts.next().filter(|service| !service.is_empty())?;
         Some((service, parts.next().unwrap_or_default()))
-    })
+    });
+    entries.take(MOST_NAMED)
 }
 
 /// Whose network a container shares (`network_mode: container:…` and `service:…`).
@@ -368,6 +418,92 @@ mod tests {
             let found = dependencies(&stored, &web, Some(&base), &all);
             assert_eq!(found[0].trouble.is_some(), down, "{case}: {found:?}");
         }
+    }
+
+    /// An adopted container with these labels of Compose v2, and what it needs among these.
+    fn found(
+        workload: &Arc<Workload>,
+        labels: &[(&str, &str)],
+        all: &[ContainerSummary],
+    ) -> Vec<(String, bool)> {
+        let mut base = ContainerDetails::default();
+        for (key, value) in labels {
+            base.labels.insert((*key).to_owned(), (*value).to_owned());
+        }
+        let found = dependencies(std::slice::from_ref(workload), workload, Some(&base), all);
+        let shown = found.into_iter();
+        shown
+            .map(|dependency| (dependency.name, dependency.trouble.is_some()))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_optional_holds_nothing_back_unless_the_spec_itself_needs_it() {
+        // What Compose v2 writes for `db: {condition: service_healthy, required: false}`: nothing of `required`.
+        let labels = [
+            (PROJECT, "shop"),
+            (DEPENDS_ON, "db:service_healthy:false,cache:service_started:true"),
+        ];
+        let with = |spec: &str| {
+            let text = format!(
+                "apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata: {{name: web}}\nspec: {{container: web, {spec}}}\n"
+            );
+            let value = yaml::parse(&text).unwrap().remove(0).value;
+            let (_, typed) = kinds::find("wl").unwrap().decode(value).unwrap();
+            typed.downcast::<Workload>().unwrap()
+        };
+        let down = |spec: &str| {
+            let found = found(&with(spec), &labels, &[]);
+            let down = found.into_iter().filter(|(_, down)| *down);
+            down.map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(down("replicas: 1"), ["db", "cache"]);
+        assert_eq!(down("optionalDependencies: [db]"), ["cache"]);
+        assert_eq!(down("optionalDependencies: [db, cache]"), Vec::<String>::new());
+        assert_eq!(
+            down("optionalDependencies: [db], dependsOn: [db]"),
+            ["db", "cache"]
+        );
+    }
+
+    #[test]
+    fn of_two_projects_of_one_name_the_one_from_the_same_folder_is_meant() {
+        let at = |folder: &str, state, status: &str| {
+            let mut row = row("app_db_1", "db", state, status);
+            row.labels.insert(WORKING_DIR.to_owned(), folder.to_owned());
+            row
+        };
+        let up = |folder: &str| at(folder, ContainerState::Running, "Up 2 minutes");
+        let down = |folder: &str| at(folder, ContainerState::Exited, "Exited (1) 2 days ago");
+        let labels = [
+            (PROJECT, "shop"),
+            (WORKING_DIR, "/srv/new"),
+            (DEPENDS_ON, "db:service_started:false"),
+        ];
+        let web = stored("web", "");
+        let is_down = |all: &[ContainerSummary]| found(&web, &labels, all)[0].1;
+        assert!(is_down(&[up("/srv/old"), down("/srv/new")]));
+        assert!(!is_down(&[down("/srv/old"), up("/srv/new")]));
+        assert!(
+            !is_down(&[up("/srv/old")]),
+            "started from another folder: the only one there is"
+        );
+    }
+
+    #[test]
+    fn what_watchtower_restarts_first_is_needed_and_nothing_else_that_a_label_lists() {
+        let labels = [
+            (WATCHTOWER, "/vpn, ,db"),
+            ("com.example.depends_on", "nothing"),
+            // Without a project nobody says whose services these are.
+            (DEPENDS_ON, "ghost:service_started:false"),
+        ];
+        let web = stored("web", "");
+        let all = [row("vpn", "vpn", ContainerState::Running, "Up")];
+        assert_eq!(
+            found(&web, &labels, &all),
+            [("vpn".to_owned(), false), ("db".to_owned(), true)]
+        );
     }
 
     #[test]

@@ -6,11 +6,13 @@
 use std::time::Duration;
 
 use aegis_api::observed::{ContainerDetails, ContainerState};
+use aegis_api::probe::Failing;
 use aegis_api::redact::{bound, redact};
-use aegis_api::workload::{Health, START_PERIOD};
-use aegis_api::{Time, WorkloadSpec, workload};
+use aegis_api::workload::{Health, HealthProbe, START_PERIOD};
+use aegis_api::{Time, WorkloadSpec};
 
 use super::observed::Observed;
+use crate::probe::{ProbeResult, is_on_host_network};
 
 /// Most characters of what a check printed.
 const LONGEST: usize = 1000;
@@ -23,6 +25,37 @@ pub(super) struct View {
     pub message: String,
     /// Its probe fails, which does not count until then.
     pub starts_until: Option<Time>,
+    /// From where this controller is, it cannot be probed: that says nothing about it, and will not change by waiting.
+    pub out_of_reach: bool,
+    /// Its probe fails, has not passed in this run, and the same container started again would answer the same.
+    pub futile: bool,
+}
+
+/// What is known of a container's own word.
+struct Own {
+    health: Health,
+    message: String,
+    failing: Option<Failing>,
+    out_of_reach: bool,
+}
+
+impl Own {
+    fn new(health: Health, message: impl Into<String>) -> Self {
+        Self {
+            health,
+            message: message.into(),
+            failing: None,
+            out_of_reach: false,
+        }
+    }
+
+    /// It cannot be probed from here.
+    fn out_of_reach(message: impl Into<String>) -> Self {
+        Self {
+            out_of_reach: true,
+            ..Self::new(Health::Unknown, message)
+        }
+    }
 }
 
 /// `was_ready`: its probe has passed in this run before.
@@ -32,9 +65,10 @@ pub(super) fn view(
     observed: &Observed,
     was_ready: bool,
 ) -> View {
-    let (health, message) = own_health(container, spec, observed);
+    let own = own_health(container, spec, observed, was_ready);
+    let health = own.health;
     // What a check printed is the container's own words.
-    let message = bound(&redact(&message), LONGEST);
+    let message = bound(&redact(&own.message), LONGEST);
     let starts = container.started_at.filter(|_| {
         let running = container.state == ContainerState::Running;
         running && health == Health::Unhealthy && !was_ready
@@ -48,11 +82,17 @@ pub(super) fn view(
             health: Health::Unknown,
             message: format!("starting, counts as unhealthy from {until}: {message}"),
             starts_until: Some(until),
+            out_of_reach: false,
+            futile: false,
         },
         None => View {
             health,
             message,
             starts_until: None,
+            out_of_reach: own.out_of_reach,
+            futile: !was_ready
+                && health == Health::Unhealthy
+                && own.failing.is_some_and(Failing::outlives_a_restart),
         },
     }
 }
@@ -70,7 +110,12 @@ fn start_period(container: &ContainerDetails, spec: &WorkloadSpec) -> Duration {
 }
 
 /// What its probe says; a container that does not run has none.
-fn own_health(container: &ContainerDetails, spec: &WorkloadSpec, observed: &Observed) -> (Health, String) {
+fn own_health(
+    container: &ContainerDetails,
+    spec: &WorkloadSpec,
+    observed: &Observed,
+    was_ready: bool,
+) -> Own {
     if container.state != ContainerState::Running {
         let words = match container.state {
             ContainerState::Exited if container.oom_killed => {
@@ -79,72 +124,132 @@ fn own_health(container: &ContainerDetails, spec: &WorkloadSpec, observed: &Obse
             ContainerState::Exited => format!("exited with code {}", container.exit_code),
             other => other.as_str().to_owned(),
         };
-        return (Health::Unhealthy, words);
+        return Own::new(Health::Unhealthy, words);
     }
     match spec.probe() {
-        Some(probe) if probe.docker.is_none() => asked(container, observed),
+        Some(probe) if probe.docker.is_none() => asked(container, probe, observed, was_ready),
         probe => by_docker(container, probe),
     }
 }
 
-fn by_docker(container: &ContainerDetails, probe: Option<&workload::HealthProbe>) -> (Health, String) {
+fn by_docker(container: &ContainerDetails, probe: Option<&HealthProbe>) -> Own {
     match &container.health {
-        Some(health) if health.status == "healthy" => (Health::Healthy, String::new()),
-        Some(health) if health.status == "starting" => (
-            Health::Unknown,
-            "Docker's health check has not passed yet".to_owned(),
-        ),
-        Some(health) => (
+        Some(health) if health.status == "healthy" => Own::new(Health::Healthy, ""),
+        Some(health) if health.status == "starting" => {
+            Own::new(Health::Unknown, "Docker's health check has not passed yet")
+        }
+        Some(health) => {
+            let said = health.log.last().unwrap_or(&health.status);
+            Own::new(Health::Unhealthy, said.as_str())
+        }
+        None if probe.is_some() => Own::new(
             Health::Unhealthy,
-            health
-                .log
-                .last()
-                .cloned()
-                .unwrap_or_else(|| health.status.clone()),
+            "the container has no Docker health check: set spec.health.http, tcp, grpc or exec",
         ),
-        None if probe.is_some() => (
-            Health::Unhealthy,
-            "the container has no Docker health check: set spec.health.http or tcp".to_owned(),
-        ),
-        None => (Health::Healthy, String::new()),
+        None => Own::new(Health::Healthy, ""),
     }
 }
 
 /// What our own probe says, or why it says nothing.
-fn asked(container: &ContainerDetails, observed: &Observed) -> (Health, String) {
+fn asked(container: &ContainerDetails, probe: &HealthProbe, observed: &Observed, was_ready: bool) -> Own {
     let result = observed
         .probe_results
         .get(&container.id)
         .cloned()
         .unwrap_or_default();
-    let addresses = || container.networks.iter().filter(|(_, address)| address.is_some());
-    if addresses().next().is_none() {
-        return (Health::Unknown, no_address(container, observed));
+    if probe.exec.is_none()
+        && let Some(why) = no_address(container, probe, observed)
+    {
+        return why;
     }
-    let shared = addresses().any(|(network, _)| observed.own_networks.contains(network));
-    let message = match (result.health, result.message.is_empty()) {
-        (Health::Healthy, _) => result.message,
-        (_, true) => "not probed yet".to_owned(),
-        (_, false) if !shared && !observed.own_networks.is_empty() => {
+    let ProbeResult {
+        health,
+        message,
+        failing,
+    } = result;
+    if health == Health::Healthy || message.is_empty() {
+        let message = if health == Health::Healthy {
+            message
+        } else {
+            "not probed yet".to_owned()
+        };
+        return Own::new(health, message);
+    }
+    let apart = match probe.exec.is_none() && is_apart(container, observed) {
+        true => {
             let own: Vec<&str> = observed.own_networks.iter().map(String::as_str).collect();
             format!(
-                "{} (it shares no network with this controller, which is on {})",
-                result.message,
+                " (it shares no network with this controller, which is on {})",
                 own.join(", ")
             )
         }
-        (_, false) => result.message,
+        false => String::new(),
     };
-    (result.health, message)
+    // What was never reached in this run has not been seen to be unwell, and a restart leads nowhere either.
+    let unreachable = match failing {
+        Some(Failing::Unreachable) => true,
+        Some(Failing::Silent) => !apart.is_empty(),
+        _ => false,
+    };
+    if unreachable && !was_ready && health == Health::Unhealthy {
+        return Own::out_of_reach(format!(
+            "it cannot be reached from here, and a restart would not change that: {message}{apart}; name a network that leads to it \
+             in spec.health.network, or use spec.health.exec or docker"
+        ));
+    }
+    Own {
+        failing,
+        ..Own::new(health, message + &apart)
+    }
 }
 
-/// Why a container that runs has no address to probe.
-fn no_address(container: &ContainerDetails, observed: &Observed) -> String {
+/// Whether this controller, which runs in a container, is on none of its networks.
+fn is_apart(container: &ContainerDetails, observed: &Observed) -> bool {
+    let own = &observed.own_networks;
+    let addresses = container.networks.iter().filter(|(_, address)| address.is_some());
+    let shares = addresses.clone().any(|(network, _)| own.contains(network));
+    addresses.count() > 0 && !shares && !own.is_empty()
+}
+
+/// Why a container that runs has no address to probe, if it has none.
+fn no_address(container: &ContainerDetails, probe: &HealthProbe, observed: &Observed) -> Option<Own> {
+    const INSTEAD: &str = "use spec.health.exec or docker";
+    if is_on_host_network(container) {
+        return observed.host_address.is_none().then(|| {
+            Own::out_of_reach(format!(
+                "host network: it has no address of its own, and no network of this controller has a gateway to the host; {INSTEAD}"
+            ))
+        });
+    }
+    let on = |network: &str| container.networks.get(network).is_some_and(Option::is_some);
+    let has_any = container.networks.values().any(Option::is_some);
+    if let Some(network) = probe.network.as_ref().map(AsRef::as_ref)
+        && has_any
+        && !on(network)
+    {
+        let has = container.networks.iter().filter(|(_, address)| address.is_some());
+        let has: Vec<&str> = has.map(|(name, _)| name.as_str()).collect();
+        return Some(Own::out_of_reach(format!(
+            "it is not on network {network} of spec.health.network, but on {}",
+            has.join(", ")
+        )));
+    }
+    if has_any {
+        return None;
+    }
     let mode = container.host_config.get("NetworkMode");
     let mode = mode.and_then(serde_json::Value::as_str).unwrap_or_default();
+    if mode == "none" {
+        return Some(Own::out_of_reach(format!(
+            "network none: it has no address to probe; {INSTEAD}"
+        )));
+    }
+    Some(Own::new(Health::Unknown, without_address(mode, observed)))
+}
+
+/// Why what should have an address, or will have one, has none.
+fn without_address(mode: &str, observed: &Observed) -> String {
     match mode {
-        "host" => "host network: it has no address of its own to probe; use spec.health.docker".to_owned(),
-        "none" => "network none: it has no address to probe; use spec.health.docker".to_owned(),
         shared if shared.starts_with("container:") => match &observed.network_owner {
             Some(owner) if owner.started_at.is_none() => {
                 format!(

@@ -2,6 +2,7 @@
 //! and who else adopts its container. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aegis_api::lifecycle::LastEnd;
@@ -50,6 +51,8 @@ pub struct Observed {
     pub has_image: Option<bool>,
     /// Another Workload that adopts the same container and is older.
     pub adopted_by: Option<String>,
+    /// Where this controller reaches what is on the host's network; asked for only where something of the workload is.
+    pub host_address: Option<IpAddr>,
     /// Networks that this controller itself is on, if it runs in a container: those it can reach.
     pub own_networks: BTreeSet<String>,
     /// Id of the container this controller runs in.

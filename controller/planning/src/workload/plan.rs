@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aegis_api::ContainerId;
 use aegis_api::observed::ContainerState;
+use aegis_api::restart::CannotRestart;
 use aegis_api::workload::{Health, Leaving};
 
 use super::observed::Rotation;
@@ -15,8 +16,8 @@ use super::restart_limit::Report;
 use super::rollout;
 use super::standing::Standing;
 use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
-use crate::addressing;
 use crate::probe::{self, Target};
+use crate::restart::Refused;
 
 pub(super) use restarts::{counted_restarts, is_counted};
 
@@ -90,7 +91,7 @@ pub struct Prepared {
     /// Why something that should happen waits, human-readable.
     pub waiting: Vec<String>,
     /// What people or the spec require and cannot be done, since a stop could not be undone or a start would fail.
-    pub cannot: Vec<crate::restart::Refused>,
+    pub cannot: Vec<Refused>,
     /// What must not be done, though it was planned.
     pub refused: Vec<Refusal>,
     /// Incidents that ask a human, since restarts have an end.
@@ -118,7 +119,7 @@ impl Prepared {
         false
     }
 
-    fn note(&mut self, refused: &crate::restart::Refused) {
+    fn note(&mut self, refused: &Refused) {
         if !self.cannot.contains(refused) {
             self.cannot.push(refused.clone());
         }
@@ -142,6 +143,9 @@ pub fn plan(workload: &ValidatedWorkload) -> Prepared {
         .filter(|instance| !surplus.gone.contains(&instance.id))
         .collect();
     for instance in &staying {
+        if let Some(refused) = missed_restart(workload, instance) {
+            plan.note(&refused);
+        }
         let asked = instance.restart_asked && instance.state == ContainerState::Running;
         if asked || instance.is_stranded() {
             plan.is_possible(instance);
@@ -162,6 +166,22 @@ pub fn plan(workload: &ValidatedWorkload) -> Prepared {
         plan.look_in(until.until(workload.now));
     }
     plan
+}
+
+/// What is said while a container is paused of the restart that it is not given.
+fn missed_restart(workload: &ValidatedWorkload, instance: &Instance) -> Option<Refused> {
+    instance
+        .missed_restart
+        .filter(|_| instance.state == ContainerState::Paused)?;
+    let name = &instance.name;
+    Some(Refused {
+        reason: CannotRestart::ContainerPaused,
+        message: format!("{name} is paused, so it is not restarted, also not once it goes on"),
+        remedy: format!(
+            "docker unpause {name}, then aegisctl restart workload/{} again",
+            workload.name
+        ),
+    })
 }
 
 /// Ids of replicas that are too many.
@@ -186,6 +206,8 @@ fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
         (
             instance.leaving.is_none(),
             !instance.is_outdated(),
+            // What is paused serves no client and stays so until a person acts.
+            instance.state != ContainerState::Paused,
             // What a change has just restarted is not ready yet and stays all the same.
             relied_on || instance.is_ready(),
             std::cmp::Reverse(instance.index),
@@ -322,21 +344,8 @@ fn targets(workload: &ValidatedWorkload) -> Vec<Target> {
         .iter()
         .filter(|instance| instance.state == ContainerState::Running);
     running
-        .filter_map(|instance| {
-            probe::target(
-                &instance.id,
-                instance.started_at,
-                address(workload, instance)?,
-                probe,
-            )
-        })
+        .filter_map(|instance| probe::target(&instance.id, instance.started_at, &instance.probed_at, probe))
         .collect()
-}
-
-/// The address at which this controller reaches a container: on a network it shares, else on any.
-pub fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std::net::IpAddr> {
-    let addresses = instance.addresses.iter().map(|(network, ip)| (network, *ip));
-    addressing::address(addresses, &workload.own_networks)
 }
 
 /// Whether any container is not yet what it should be.

@@ -21,6 +21,8 @@ pub enum Limit {
     Until(Time),
     /// It never was healthy in so many runs in a row.
     Fruitless(u32),
+    /// It was not healthy in this run, and what its probe finds would be the same in the next.
+    Futile,
 }
 
 /// What the incident says.
@@ -55,6 +57,9 @@ pub(crate) fn fruitless(instance: &Instance) -> u32 {
 /// Why a container is left to a human, if it was restarted too often.
 pub fn reached(workload: &ValidatedWorkload, instance: &Instance) -> Option<Limit> {
     let policy = &workload.spec.restart;
+    if instance.futile {
+        return Some(Limit::Futile);
+    }
     let in_vain = fruitless(instance);
     if instance.state == ContainerState::Running && in_vain >= FRUITLESS.min(policy.most()) {
         return Some(Limit::Fruitless(in_vain));
@@ -76,6 +81,9 @@ pub fn words(workload: &ValidatedWorkload, instance: &Instance, limit: Limit) ->
             "{name} was restarted {} times within {} ({message}): it is left to a human ({ask}), or until {until}",
             workload.spec.restart.most(),
             workload.spec.restart.window,
+        ),
+        Limit::Futile => format!(
+            "{name} runs and answers its probe so that a restart cannot change it ({message}): it is not restarted but left to a human (check spec.health and the log; then {ask})"
         ),
         Limit::Fruitless(times) => format!(
             "{name} was restarted {times} times and never became healthy ({message}): another restart cannot help, it is left to a human (check spec.health and the log; then {ask})"

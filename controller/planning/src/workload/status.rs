@@ -220,6 +220,7 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
         starting: instance.starts_until.is_some(),
         fruitless_restarts: counts.fruitless,
         stopped_by_hand: instance.finished_at.filter(|_| instance.is_stopped_by_hand()),
+        missed_restart: instance.missed_restart,
     }
 }
 

@@ -7,7 +7,7 @@ use aegis_api::lifecycle::{Cause, Death, LastEnd};
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::proposal::ContainerEvidence;
-use aegis_api::workload::{Capture, DependencyStatus, Health, InstanceStatus};
+use aegis_api::workload::{Capture, DependencyStatus, Health, InstanceStatus, Rollout};
 use aegis_api::{ConditionType, ContainerId, Reason, Time, Workload, WorkloadStatus, kinds, yaml};
 
 use super::check::check;
@@ -70,6 +70,7 @@ pub(super) fn world(replicas: u32) -> Observed {
     let healthy = ProbeResult {
         health: Health::Healthy,
         message: String::new(),
+        ..ProbeResult::default()
     };
     let all = replicas.iter().chain([&base]);
     Observed {
@@ -94,6 +95,7 @@ pub(super) fn world(replicas: u32) -> Observed {
         adopted_by: None,
         own_networks: BTreeSet::new(),
         own_container: None,
+        host_address: None,
         instance: "me".to_owned(),
         ends: HashMap::new(),
         heard_since: None,
@@ -198,6 +200,7 @@ fn surplus_replicas_go_from_the_top_and_unhealthy_ones_first() {
         ProbeResult {
             health: Health::Unhealthy,
             message: "500".to_owned(),
+            ..ProbeResult::default()
         },
     );
     let (_, plan) = prepare(&workload(&format!("{ADOPTS}  replicas: 2\n")), observed);
@@ -260,6 +263,89 @@ fn what_started_before_restarted_at_is_restarted_and_only_once() {
     assert!(prepare(&workload(&spec), observed).1.steps.is_empty());
 }
 
+/// An adopted container and two clones, the first of which is paused.
+fn paused() -> (Workload, Observed) {
+    let mut workload = workload(&format!(
+        "{ADOPTS}  replicas: 3\n  restart: {{unhealthyAfter: 20s}}\n"
+    ));
+    remembered(&mut workload, world(2));
+    let mut observed = world(2);
+    observed.replicas[0].state = ContainerState::Paused;
+    (workload, observed)
+}
+
+#[test]
+fn a_restart_that_is_due_while_a_container_is_paused_is_not_done_once_it_goes_on() {
+    let (mut workload, mut observed) = paused();
+    workload.spec.restarted_at = Some(time("2026-11-22T11:59:00Z"));
+    let (validated, plan) = prepare(&workload, observed.clone());
+    assert_eq!(
+        plan.cannot[0].reason.as_str(),
+        "ContainerPaused",
+        "{:?}",
+        plan.cannot
+    );
+    assert!(plan.cannot[0].remedy.contains("docker unpause web-replica-1"));
+    workload.status = Some(next(&validated, &applied(plan, Vec::new())));
+
+    observed.replicas[0].state = ContainerState::Running;
+    let (validated, plan) = prepare(&workload, observed.clone());
+    let first = |validated: &ValidatedWorkload| {
+        let found = validated.instances.iter().find(|instance| instance.index == 1);
+        found.unwrap().restart_asked
+    };
+    assert!(!first(&validated) && plan.cannot.is_empty(), "{:?}", plan.cannot);
+    workload.status = Some(next(&validated, &applied(plan, Vec::new())));
+    let (validated, _) = prepare(&workload, observed.clone());
+    assert!(!first(&validated), "it is remembered");
+
+    workload.spec.restarted_at = Some(time("2026-11-22T11:59:30Z"));
+    let (validated, _) = prepare(&workload, observed);
+    assert!(first(&validated), "a later one is another");
+}
+
+#[test]
+fn a_pause_is_no_sickness_and_what_was_wrong_meanwhile_does_not_count_once_it_goes_on() {
+    let (mut workload, mut observed) = paused();
+    remembered(&mut workload, observed.clone());
+    observed.now = time("2026-11-22T12:10:00Z");
+    observed.replicas[0].state = ContainerState::Running;
+    let id = observed.replicas[0].id.clone();
+    let failing = ProbeResult {
+        health: Health::Unhealthy,
+        message: "no answer within 1000 ms".to_owned(),
+        ..ProbeResult::default()
+    };
+    observed.probe_results.insert(id, failing);
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), Vec::<String>::new(), "it has just gone on");
+    remembered(&mut workload, observed.clone());
+    observed.now = time("2026-11-22T12:10:20Z");
+    let (_, plan) = prepare(&workload, observed);
+    let begun = !plan.draining.is_empty() || !plan.steps.is_empty();
+    assert!(begun, "unhealthy for as long as allowed, since it goes on");
+}
+
+#[test]
+fn scaling_in_takes_what_is_paused_or_unhealthy_first_also_in_the_middle_of_a_change() {
+    for rollout in [false, true] {
+        let (mut workload, observed) = paused();
+        workload.spec.replicas = 2;
+        if rollout {
+            let status = workload.status.as_mut().unwrap();
+            status.rollout = Some(Rollout {
+                revision: clone_revision(&container("base")).into(),
+                restarted_at: None,
+                since: time(NOW),
+                progressed_at: time(NOW),
+                ready: 2,
+            });
+        }
+        let (_, plan) = prepare(&workload, observed);
+        assert_eq!(words(&plan), ["remove web-replica-1"], "in a change: {rollout}");
+    }
+}
+
 #[test]
 fn i2_a_restart_that_was_cut_off_between_stop_and_start_is_only_started() {
     let mut observed = world(0);
@@ -312,6 +398,7 @@ fn several_replicas_restart_one_after_the_other_drained_first() {
         ProbeResult {
             health: Health::Healthy,
             message: String::new(),
+            ..ProbeResult::default()
         },
     );
     assert_eq!(
@@ -350,6 +437,7 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             starting: false,
             fruitless_restarts: 0,
             stopped_by_hand: None,
+            missed_restart: None,
         }],
         ..WorkloadStatus::default()
     });
@@ -434,6 +522,7 @@ fn i8_what_does_not_serve_is_replaced_before_the_last_that_does() {
         let unhealthy = ProbeResult {
             health: Health::Unhealthy,
             message: "500".to_owned(),
+            ..ProbeResult::default()
         };
         for replica in &observed.replicas[1..] {
             observed
@@ -640,6 +729,7 @@ fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: H
     let result = ProbeResult {
         health,
         message: "503".to_owned(),
+        ..ProbeResult::default()
     };
     observed.probe_results.insert(made.id.clone(), result);
     let id = made.id.clone();
@@ -893,6 +983,7 @@ fn unhealthy(policy: &str, restarts: &[&str]) -> (Workload, Observed) {
     let result = ProbeResult {
         health: Health::Unhealthy,
         message: "503".to_owned(),
+        ..ProbeResult::default()
     };
     observed.probe_results.insert(base.id.clone(), result);
     remembered(&mut workload, observed.clone());

@@ -19,8 +19,10 @@ use super::observed::{NetworkOwner, Observed, Rotation};
 use super::standing::{Facts, Standing, restart_asked};
 use super::{health, stopped_by_hand, template};
 use crate::Invalid;
+use crate::addressing;
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
+use crate::probe::is_on_host_network;
 use crate::restart::{HostState, Refused, owners, replaceable, restartable, startable};
 
 /// What replicas are made from.
@@ -47,6 +49,14 @@ pub struct Instance {
     pub message: String,
     pub revision: RevisionId,
     pub addresses: BTreeMap<String, IpAddr>,
+    /// Where it is probed, the likeliest first.
+    pub probed_at: Vec<IpAddr>,
+    /// From where this controller is, it cannot be probed.
+    pub out_of_reach: bool,
+    /// Its probe fails, has not passed in this run, and would fail the same after a restart.
+    pub futile: bool,
+    /// The restart of the spec that it is not given, since it was paused when that was due.
+    pub missed_restart: Option<Time>,
     /// Docker itself is about to restart it.
     pub docker_restarts: bool,
     /// What its end means, if it has ended.
@@ -100,6 +110,7 @@ impl Instance {
         self.state == ContainerState::Running
             && self.health != Health::Unhealthy
             && self.starts_until.is_none()
+            && !self.out_of_reach
     }
 
     /// Whether a person, or a tool, stopped it, and it is to be left so.
@@ -383,18 +394,22 @@ fn instance(
     };
     let obstacle = obstacle(container, host);
     let row = before.instances.iter().find(|row| row.id == container.id);
+    let this_run = row.filter(|row| row.started_at == container.started_at);
+    let asked = restart_asked(&workload.spec, container.started_at, observed.now);
+    let missed = missed_restart(container, this_run, workload.spec.restarted_at.filter(|_| asked));
     let facts = Facts {
-        restart_asked: restart_asked(&workload.spec, container.started_at, observed.now),
+        restart_asked: asked && missed.is_none(),
         restart_possible: obstacle.is_none() || container.state != ContainerState::Running,
         is_outdated: index > 0 && wanted.is_some_and(|wanted| *wanted != revision),
     };
-    let this_run = row.filter(|row| row.started_at == container.started_at);
     let was_ready = this_run.and_then(|row| row.first_ready_at.or(row.ready_since));
     let view = match unreachable(container, host) {
         Some(refused) => health::View {
             health: Health::Unhealthy,
             message: refused.message,
             starts_until: None,
+            out_of_reach: false,
+            futile: false,
         },
         None => health::view(container, &workload.spec, observed, was_ready.is_some()),
     };
@@ -413,7 +428,11 @@ fn instance(
         health,
         message: message(container, workload, ended, view.message),
         revision,
+        probed_at: probed_at(container, workload, observed),
         addresses: addresses.collect(),
+        out_of_reach: view.out_of_reach,
+        futile: view.futile,
+        missed_restart: missed,
         obstacle,
         ended,
         restart_asked: facts.restart_asked,
@@ -424,9 +443,32 @@ fn instance(
         starts_until: view.starts_until,
         docker_restarts: container.state == ContainerState::Restarting,
         ready_since: ready_since(health, this_run, observed.now),
-        unhealthy_since: unhealthy_since(health, this_run, observed.now),
+        unhealthy_since: unhealthy_since(container.state, health, this_run, observed.now),
         before: row.cloned(),
     }
+}
+
+/// A restart that is due while a container is paused is not given to it, also not once it goes on: the person who paused it
+/// would not expect that any more.
+fn missed_restart(
+    container: &ContainerDetails,
+    this_run: Option<&InstanceStatus>,
+    due: Option<Time>,
+) -> Option<Time> {
+    let paused = container.state == ContainerState::Paused;
+    let missed = this_run.and_then(|row| row.missed_restart);
+    due.filter(|due| paused || missed == Some(*due))
+}
+
+/// Where it is probed: on its networks, or where the host is if it is on the host's.
+fn probed_at(container: &ContainerDetails, workload: &Workload, observed: &Observed) -> Vec<IpAddr> {
+    if is_on_host_network(container) {
+        return observed.host_address.into_iter().collect();
+    }
+    let named = workload.spec.probe().and_then(|probe| probe.network.as_ref());
+    let addresses = container.networks.iter();
+    let addresses = addresses.filter_map(|(network, ip)| Some((network, (*ip)?)));
+    addressing::candidates(addresses, &observed.own_networks, named.map(AsRef::as_ref))
 }
 
 /// Why it must not be stopped to be started again, or cannot be started.
@@ -484,7 +526,16 @@ fn ready_since(health: Health, this_run: Option<&InstanceStatus>, now: Time) -> 
 
 /// Since when a container is unhealthy, by its row of this run. Until the first probe after a restart of this controller
 /// that is not forgotten: what was known when somebody resumed automation stays known.
-fn unhealthy_since(health: Health, this_run: Option<&InstanceStatus>, now: Time) -> Option<Time> {
+fn unhealthy_since(
+    state: ContainerState,
+    health: Health,
+    this_run: Option<&InstanceStatus>,
+    now: Time,
+) -> Option<Time> {
+    if state == ContainerState::Paused {
+        // A pause is no sickness: what is wrong once it goes on counts from then on.
+        return None;
+    }
     let earlier = this_run.and_then(|row| row.unhealthy_since);
     match health {
         Health::Unhealthy => Some(earlier.unwrap_or(now)),

@@ -2,6 +2,7 @@
 //! results. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use aegis_api::create::{claims, is_ours, template_revision};
 use aegis_api::facets::key;
@@ -11,6 +12,7 @@ use aegis_api::{ContainerId, Incident, Kind, Workload};
 use aegis_docker::{EngineError, ListFilter};
 use aegis_planning::hold;
 use aegis_planning::host_limit::{Asker, HostRuling, judge};
+use aegis_planning::probe::{self, is_on_host_network};
 use aegis_planning::restart::host_query;
 use aegis_planning::workload::dependencies::{dependencies, network_owner};
 use aegis_planning::workload::observed::{NetworkOwner, Observed, adopted_by, rotations};
@@ -78,6 +80,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         dependencies: dependencies(&workloads, workload, seen.base.as_ref(), &all),
         network_owner: seen.network_owner,
         adopted_by: adopted_by(&workloads, workload),
+        host_address: seen.host_address,
         own_networks: own_networks(context, &all),
         own_container: context.settings.own_container.clone(),
         taken_names: rows.taken_names(&seen.replicas),
@@ -101,6 +104,7 @@ struct Seen {
     network_owner: Option<NetworkOwner>,
     host_facts: HashMap<ContainerId, HostFacts>,
     has_image: Option<bool>,
+    host_address: Option<IpAddr>,
 }
 
 async fn inspect(
@@ -126,6 +130,7 @@ async fn inspect(
         base.networks.clone_from(&owner.networks);
     }
     let mine: Vec<&ContainerDetails> = base.iter().chain(&replicas).collect();
+    let host_address = host_address(context, &mine).await.map_err(failed)?;
     let host_facts = host_facts(context, &mine).await;
     let host_facts = host_facts.map_err(|source| Error::HostFacts {
         workload: name(),
@@ -142,7 +147,20 @@ async fn inspect(
         network_owner: inspected.map(as_owner),
         host_facts,
         has_image,
+        host_address,
     })
+}
+
+/// Where the host is, if any of these containers is on its network.
+async fn host_address(context: &Context, mine: &[&ContainerDetails]) -> Result<Option<IpAddr>, EngineError> {
+    if !mine.iter().any(|container| is_on_host_network(container)) {
+        return Ok(None);
+    }
+    let own = match context.settings.own_container.as_deref() {
+        Some(own) => context.engine.inspect(own).await?,
+        None => None,
+    };
+    Ok(probe::host_address(own.as_ref()))
 }
 
 /// The containers of the host as they stand to one Workload.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aegis_api::Workload;
+use aegis_api::probe::Failing;
 use serde_json::json;
 
 use super::*;
@@ -18,6 +19,7 @@ fn seen(spec: &Workload, container: &ContainerDetails, health: Health, age: i64,
     let result = ProbeResult {
         health,
         message: "GET http://10.0.0.2:8000/: connection refused".to_owned(),
+        ..ProbeResult::default()
     };
     observed.probe_results = [(container.id.clone(), result)].into();
     observed.now = Time(time(STARTED).0 + jiff::SignedDuration::from_secs(age));
@@ -137,7 +139,12 @@ fn unknown_health_says_why() {
         })
     };
     for (mode, owner, address, why) in [
-        ("host", None, false, "host network: it has no address"),
+        (
+            "host",
+            None,
+            false,
+            "host network: it has no address of its own, and no network",
+        ),
         ("none", None, false, "network none"),
         (
             "container:dead",
@@ -173,6 +180,7 @@ fn a_probe_that_shares_no_network_with_its_target_says_so() {
     let result = ProbeResult {
         health: Health::Unhealthy,
         message: "no answer within 1000 ms".to_owned(),
+        ..ProbeResult::default()
     };
     observed.probe_results = [(base.id.clone(), result)].into();
     observed.own_networks = ["aegis-network".to_owned()].into();
@@ -181,4 +189,108 @@ fn a_probe_that_shares_no_network_with_its_target_says_so() {
         message,
         "no answer within 1000 ms (it shares no network with this controller, which is on aegis-network)"
     );
+}
+
+/// What is said of a container on these networks after a probe that failed so.
+fn failed(spec: &str, failing: Failing, was_ready: bool, change: impl FnOnce(&mut Observed)) -> View {
+    let base = container("base");
+    let mut observed = world(0);
+    let result = ProbeResult {
+        health: Health::Unhealthy,
+        message: "GET http://10.0.0.2:8000/health: no".to_owned(),
+        failing: Some(failing),
+    };
+    observed.probe_results = [(base.id.clone(), result)].into();
+    change(&mut observed);
+    view(&base, &workload(spec).spec, &observed, was_ready)
+}
+
+#[test]
+fn what_was_never_reached_in_its_run_is_unknown_and_not_unhealthy() {
+    let spec = "  container: base\n  health:\n    http: {port: 8000}\n";
+    let apart = |observed: &mut Observed| observed.own_networks = ["elsewhere".to_owned()].into();
+    let here = |_: &mut Observed| {};
+    for (case, failing, was_ready, is_apart, unknown) in [
+        ("no route", Failing::Unreachable, false, false, true),
+        ("it was reached before", Failing::Unreachable, true, false, false),
+        ("nothing listens", Failing::Refused, false, false, false),
+        ("it hangs", Failing::Silent, false, false, false),
+        ("a network that is not shared", Failing::Silent, false, true, true),
+        (
+            "not shared, but reached before",
+            Failing::Silent,
+            true,
+            true,
+            false,
+        ),
+        (
+            "not shared, and it answers",
+            Failing::Answered(500),
+            false,
+            true,
+            false,
+        ),
+    ] {
+        let view = match is_apart {
+            true => failed(spec, failing, was_ready, apart),
+            false => failed(spec, failing, was_ready, here),
+        };
+        assert_eq!(view.out_of_reach, unknown, "{case}: {view:?}");
+        assert_eq!(view.health == Health::Unknown, unknown, "{case}: {view:?}");
+        assert!(
+            !unknown || view.message.contains("cannot be reached from here"),
+            "{case}: {view:?}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_the_next_run_would_give_too_is_futile_until_it_was_well_in_this_one() {
+    let spec = "  container: base\n  health:\n    http: {port: 8000}\n";
+    for (failing, was_ready, futile) in [
+        (Failing::Answered(400), false, true),
+        (Failing::Answered(401), false, true),
+        (Failing::Answered(404), false, true),
+        (Failing::Answered(421), false, true),
+        (Failing::Exited(127), false, true),
+        (Failing::Answered(404), true, false),
+        (Failing::Answered(429), false, false),
+        (Failing::Answered(500), false, false),
+        (Failing::Exited(1), false, false),
+        (Failing::Refused, false, false),
+        (Failing::Silent, false, false),
+    ] {
+        let view = failed(spec, failing, was_ready, |_| {});
+        assert_eq!(view.futile, futile, "{failing:?} {was_ready}: {view:?}");
+    }
+}
+
+#[test]
+fn a_probe_on_a_named_network_says_so_where_the_container_is_not_on_it() {
+    let named = |network: &str| {
+        format!("  container: base\n  health:\n    http: {{port: 8000}}\n    network: {network}\n")
+    };
+    let view = failed(&named("gone"), Failing::Refused, false, |_| {});
+    assert!(
+        view.out_of_reach
+            && view.message.contains("not on network gone")
+            && view.message.ends_with("but on net"),
+        "{view:?}"
+    );
+    assert!(!failed(&named("net"), Failing::Refused, false, |_| {}).out_of_reach);
+}
+
+#[test]
+fn a_container_on_the_hosts_network_is_probed_where_the_host_is() {
+    let spec = workload("  container: base\n  health:\n    http: {port: 8000}\n");
+    let mut observed = world(0);
+    let base = observed.base.as_mut().unwrap();
+    base.host_config = json!({"NetworkMode": "host"});
+    base.networks = [("host".to_owned(), None)].into();
+    observed.host_address = Some("127.0.0.1".parse().unwrap());
+    let validated = crate::workload::validate::validate(&spec, observed).unwrap();
+    let plan = crate::workload::plan::plan(&validated);
+    assert_eq!(validated.instances[0].health, Health::Healthy);
+    let asked = format!("{:?}", plan.targets[0].questions);
+    assert!(asked.contains("127.0.0.1:8000"), "{asked}");
 }

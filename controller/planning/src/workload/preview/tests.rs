@@ -206,6 +206,7 @@ fn an_unhealthy_container_that_is_about_to_be_restarted_anyway_is_shown() {
         ProbeResult {
             health: Health::Unhealthy,
             message: "refused".to_owned(),
+            ..ProbeResult::default()
         },
     );
     let mut asked = workload(&format!(

@@ -23,17 +23,20 @@ pub(in crate::incident) async fn ask_all(
         .unwrap_or_default();
     let own = &own;
     let asked = rows.iter().filter(|row| !row.draining).map(|row| async move {
-        let question = workload.spec.probe().and_then(|health| {
+        let health = workload.spec.probe();
+        let questions = health.and_then(|health| {
+            if let Some(known) = context.prober.questions(&row.id, row.started_at) {
+                return Some((known, health.timeout.std()));
+            }
             let addresses = row.addresses.iter();
             let addresses = addresses.filter_map(|(network, ip)| Some((network, ip.parse().ok()?)));
-            let address = aegis_planning::addressing::address(addresses, own)?;
-            Some((
-                aegis_planning::probe::target(&row.id, row.started_at, address, health)?.question,
-                health.timeout.std(),
-            ))
+            let named = health.network.as_ref().map(AsRef::as_ref);
+            let addresses = aegis_planning::addressing::candidates(addresses, own, named);
+            let target = aegis_planning::probe::target(&row.id, row.started_at, &addresses, health)?;
+            Some((target.questions, health.timeout.std()))
         });
-        match question {
-            Some((question, timeout)) => probe::ask(&*context.engine, &question, timeout)
+        match questions {
+            Some((questions, timeout)) => probe::ask(&*context.engine, &questions, timeout)
                 .await
                 .map_err(|error| format!("{}: {error}", row.name)),
             None if row.health == Health::Healthy => Ok(format!("{} is {}", row.name, row.state)),

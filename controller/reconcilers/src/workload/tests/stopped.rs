@@ -196,14 +196,15 @@ async fn i6_restarts_that_cannot_help_have_an_end_and_one_incident_asks_a_human(
             ..Behaviour::default()
         },
     );
+    // Those that answer what the next run would answer, too, are not restarted at all.
     let cases = [
-        ("slower than maxDelay", slow),
-        ("another port", wrong_port),
-        ("it never answers well", wrong_path),
-        ("a port that speaks TLS", tls),
-        ("a host check", checks_host),
+        ("slower than maxDelay", slow, 3),
+        ("another port", wrong_port, 3),
+        ("it never answers well", wrong_path, 3),
+        ("a port that speaks TLS", tls, 0),
+        ("a host check", checks_host, 0),
     ];
-    for (case, behaviour) in cases {
+    for (case, behaviour, restarts) in cases {
         let spec = json!({"container": "base", "health": {"http": {"port": 8000}}, "restart": {"unhealthyAfter": "5s"}});
         let host = Host::new(spec, behaviour).await;
         host.pass(50).await;
@@ -212,7 +213,7 @@ async fn i6_restarts_that_cannot_help_have_an_end_and_one_incident_asks_a_human(
             tokio::time::sleep(Duration::from_secs(2)).await;
             host.reconciler.reconcile("web").await.unwrap();
         }
-        assert_eq!(host.starts_of_ours(), 3, "{case}");
+        assert_eq!(host.starts_of_ours(), restarts, "{case}");
         let incidents = host.context.store.list::<Incident>();
         let asking: Vec<&str> = incidents.iter().map(|incident| incident.name()).collect();
         assert_eq!(asking.len(), 1, "{case}: {asking:?}");
