@@ -65,6 +65,17 @@ impl FakeEngine {
             .with(|world| world.missing_paths.insert(path.to_owned()));
     }
 
+    /// No route leads to this network from where the code under test is, as to a macvlan.
+    pub fn hide_network(&self, name: &str) {
+        self.shared.with(|world| world.hidden.insert(name.to_owned()));
+    }
+
+    /// Why nobody could start a container now that does not run, in the engine's words; `None` where they could.
+    pub fn start_problem(&self, id: &str) -> Option<String> {
+        let problem = self.shared.with(|world| world.can_begin(id, "start").err());
+        problem.map(|error| error.to_string())
+    }
+
     /// A network is there.
     pub fn add_network(&self, name: &str) {
         self.shared.with(|world| world.add_network(name));

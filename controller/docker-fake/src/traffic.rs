@@ -32,8 +32,11 @@ enum Outcome {
 impl World {
     fn outcome(&mut self, address: SocketAddr, path: &str) -> Outcome {
         let (instant, port) = (self.instant, address.port());
-        let Some(container) = self.at_address(address.ip()) else {
-            return Outcome::NoSuchHost;
+        let Some(container) = self.reachable(address.ip(), port) else {
+            return match address.ip().is_loopback() {
+                true => Outcome::Refused,
+                false => Outcome::NoSuchHost,
+            };
         };
         let after = container.behaviour.answers_in;
         let serving = container.serving(instant);
@@ -71,7 +74,7 @@ impl World {
     fn outcome_of(&mut self, request: &HttpRequest) -> Outcome {
         let outcome = self.outcome(request.address, &request.path);
         let behaviour = self
-            .at_address(request.address.ip())
+            .reachable(request.address.ip(), request.address.port())
             .map(|found| &found.behaviour);
         match (outcome, behaviour) {
             (Outcome::Answer { after, .. }, Some(behaviour)) if behaviour.tls && !request.tls => {

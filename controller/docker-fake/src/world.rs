@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) networks: BTreeMap<String, (u8, u16)>,
     /// Network → its id; one that is made again has another.
     pub(super) network_ids: BTreeMap<String, String>,
+    /// Networks to which no route leads from where the code under test is.
+    pub(super) hidden: BTreeSet<String>,
     /// Paths of the host that are not there.
     pub(super) missing_paths: BTreeSet<String>,
     /// Containers that the engine deletes since they ended.
@@ -69,6 +71,7 @@ impl World {
             images: BTreeMap::new(),
             networks: [("bridge".to_owned(), (17, 1))].into_iter().collect(),
             network_ids: BTreeMap::new(),
+            hidden: BTreeSet::new(),
             missing_paths: BTreeSet::new(),
             doomed: Vec::new(),
             effects: Vec::new(),
@@ -326,6 +329,23 @@ impl World {
                 .any(|endpoint| endpoint.address == Some(address))
         };
         self.containers.values().find(has)
+    }
+
+    /// What answers at an address from where the code under test is: also a container on the host's network.
+    pub(super) fn reachable(&self, address: IpAddr, port: u16) -> Option<&Container> {
+        if address.is_loopback() {
+            let listens = |container: &&Container| {
+                let ports = &container.behaviour.ports;
+                let on_host = container.is_up() && container.host("NetworkMode") == "host";
+                on_host && (ports.is_empty() || ports.contains(&port))
+            };
+            return self.containers.values().find(listens);
+        }
+        let container = self.at_address(address)?;
+        let mut endpoints = container.endpoints.iter();
+        let hidden = endpoints
+            .any(|(network, endpoint)| endpoint.address == Some(address) && self.hidden.contains(network));
+        (!hidden).then_some(container)
     }
 
     pub(super) fn add_network(&mut self, name: &str) {

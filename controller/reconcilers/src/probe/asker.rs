@@ -184,3 +184,71 @@ fn begin(engine: &Arc<dyn Engine>, id: &str, command: &[String]) -> Running {
     }
     .boxed()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use aegis_api::ContainerId;
+    use aegis_docker_fake::{FakeEngine, FakeOptions, Op, RunSpec};
+
+    use super::*;
+
+    fn target(questions: Vec<ProbeRequest>) -> Target {
+        Target {
+            id: ContainerId::from("web"),
+            started_at: None,
+            questions,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            successes: 1,
+            failures: 3,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_hangs_is_waited_for_and_not_begun_a_second_time() {
+        let engine = FakeEngine::new(FakeOptions {
+            call_takes: Duration::from_secs(5),
+            ..FakeOptions::default()
+        });
+        engine.run_container(&RunSpec::new("web", "app:1")).unwrap();
+        let shared: Arc<dyn Engine> = Arc::new(engine.clone());
+        let target = target(vec![ProbeRequest::Exec("web".into(), vec!["check".to_owned()])]);
+        let mut asker = Asker::new(&target);
+        let begun = || {
+            let effects = engine.effects();
+            effects.iter().filter(|effect| effect.op == Op::Exec).count()
+        };
+        for _ in 0..3 {
+            let failure = asker.ask(&shared).await.unwrap_err();
+            assert_eq!(failure.failing, Failing::Silent, "{failure}");
+        }
+        assert!(begun() <= 1);
+        for _ in 0..3 {
+            assert_eq!(asker.ask(&shared).await.unwrap_err().failing, Failing::Silent);
+        }
+        assert_eq!(begun(), 1, "the second begins once the first has ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_container_is_asked_where_it_answered_first_and_what_tells_most_is_reported() {
+        let engine = FakeEngine::default();
+        let web = RunSpec::new("web", "app:1").network("a").network("b");
+        engine.run_container(&web).unwrap();
+        engine.hide_network("a");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let found = engine.inspect_now("web").unwrap();
+        let at = |network: &str| SocketAddr::new(found.networks[network].unwrap(), 80);
+        let target = target(vec![ProbeRequest::Tcp(at("a")), ProbeRequest::Tcp(at("b"))]);
+        let shared: Arc<dyn Engine> = Arc::new(engine.clone());
+        let mut asker = Asker::new(&target);
+        assert!(asker.ask(&shared).await.is_ok());
+        assert_eq!(asker.found(), Some(&target.questions[1]));
+        engine.stop_by_hand("web").unwrap();
+        let failure = ask(&engine, &target.questions, Duration::from_secs(1))
+            .await
+            .unwrap_err();
+        assert!(failure.text.contains("also tried"), "{failure}");
+    }
+}

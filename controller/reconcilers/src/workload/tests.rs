@@ -2,7 +2,9 @@
 
 mod foreseen;
 mod host;
+mod probes;
 mod slow_stops;
 mod stopped;
 mod stops;
+mod undone;
 mod values;
