@@ -70,7 +70,7 @@ impl FakeEngine {
         self.shared.with(|world| world.hidden.insert(name.to_owned()));
     }
 
-    /// Why nobody could start a container now that does not run, in the engine's words; `None` where they could.
+    /// Why no person could start a container now that does not run, in the engine's words; `None` where they could.
     pub fn start_problem(&self, id: &str) -> Option<String> {
         let problem = self.shared.with(|world| world.can_begin(id, "start").err());
         problem.map(|error| error.to_string())

@@ -113,6 +113,16 @@ pub fn workload(
         errors.extend(of_autoscale(spec));
         if let Some(name) = &spec.container {
             errors.extend(of_container(name.as_str(), "adopting it", inspected, mounts));
+            let runs_inside = spec.health.as_ref().is_some_and(|health| health.exec.is_some());
+            if runs_inside {
+                errors.push(FieldError::forbidden(
+                    "spec.health.exec",
+                    format!(
+                        "it runs a command in container {name}, which is not this controller's: that is an admin's; \
+                         allowed: http, tcp, grpc and docker, and exec with a template"
+                    ),
+                ));
+            }
         }
     }
     unique(errors)

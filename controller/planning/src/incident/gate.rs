@@ -118,6 +118,7 @@ const RULES: &[Rule] = {
         rule("RestartLimit", Automation, Anything, rules::restart_limit),
         rule("Paused", Automation, Changes, rules::paused),
         rule("NotAllowed", Everybody, Changes, rules::not_allowed),
+        rule("CannotRestart", Everybody, Changes, rules::cannot_restart),
         rule("CouncilRejected", Automation, Anything, rules::council_rejected),
         rule(
             "CouncilNeedsReview",

@@ -58,6 +58,7 @@ pub fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
         fruitless_restarts: 0,
         stopped_by_hand: None,
         missed_restart: None,
+        cannot_restart: None,
     }
 }
 

@@ -12,7 +12,7 @@ const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 /// `True` on what `docker compose run` started: it has its service's labels, and is not the service.
 const ONE_OFF: &str = "com.docker.compose.oneoff";
-/// Where a project's files are: two projects of one name are told apart by it.
+/// Where a project's files are: it tells apart two projects of one name.
 const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
 /// `db:service_healthy:false,cache:service_started:false`: the service, its condition, and whether its restart restarts
 /// this one, too. Compose writes down no `required: false`.
@@ -495,7 +495,7 @@ mod tests {
         let labels = [
             (WATCHTOWER, "/vpn, ,db"),
             ("com.example.depends_on", "nothing"),
-            // Without a project nobody says whose services these are.
+            // Without a project it is not known whose services these are.
             (DEPENDS_ON, "ghost:service_started:false"),
         ];
         let web = stored("web", "");

@@ -51,7 +51,7 @@ pub struct Observed {
     pub has_image: Option<bool>,
     /// Another Workload that adopts the same container and is older.
     pub adopted_by: Option<String>,
-    /// Where this controller reaches what is on the host's network; asked for only where something of the workload is.
+    /// Where this controller reaches what is on the host's network; only where something of the workload is on it.
     pub host_address: Option<IpAddr>,
     /// Networks that this controller itself is on, if it runs in a container: those it can reach.
     pub own_networks: BTreeSet<String>,

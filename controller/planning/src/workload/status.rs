@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aegis_api::redact::bound;
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
 use aegis_api::{ContainerId, Time, WorkloadStatus};
 
@@ -20,6 +21,8 @@ const CAPTURES: usize = 3;
 /// How many restarts of unhealthy containers are reported: more than the actions that a host is usually granted in an
 /// hour.
 const HEALS: usize = 200;
+/// Most characters of what keeps a container from being restarted.
+const LONGEST_OBSTACLE: usize = 600;
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -221,6 +224,10 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
         fruitless_restarts: counts.fruitless,
         stopped_by_hand: instance.finished_at.filter(|_| instance.is_stopped_by_hand()),
         missed_restart: instance.missed_restart,
+        cannot_restart: instance
+            .obstacle
+            .as_ref()
+            .map(|refused| bound(&refused.to_string(), LONGEST_OBSTACLE)),
     }
 }
 

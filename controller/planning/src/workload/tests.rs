@@ -438,6 +438,7 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             fruitless_restarts: 0,
             stopped_by_hand: None,
             missed_restart: None,
+            cannot_restart: None,
         }],
         ..WorkloadStatus::default()
     });

@@ -196,6 +196,16 @@ pub(super) fn not_allowed(case: &Case<'_>) -> Option<Ruling> {
     })
 }
 
+/// A restart that could not be undone is not tried, and a dry run says so, too.
+pub(super) fn cannot_restart(case: &Case<'_>) -> Option<Ruling> {
+    let workload = case.incident.target.as_ref().ok()?;
+    let rows = workload.status.iter().flat_map(|status| &status.instances);
+    let obstacles: Vec<&str> = rows.filter_map(|row| row.cannot_restart.as_deref()).collect();
+    (case.action == Action::Restart && !obstacles.is_empty()).then(|| Ruling::Refuse {
+        message: format!("RESTART cannot be done: {}", obstacles.join("; ")),
+    })
+}
+
 pub(super) fn council_rejected(case: &Case<'_>) -> Option<Ruling> {
     let decision = case
         .council

@@ -25,6 +25,7 @@ fn the_rules_bind_in_this_order() {
             "RestartLimit",
             "Paused",
             "NotAllowed",
+            "CannotRestart",
             "CouncilRejected",
             "CouncilNeedsReview",
             "CannotClear",
@@ -104,6 +105,29 @@ fn i14_each_rule_decides_where_it_binds_and_a_dry_run_is_judged_by_all_of_them()
         assert_eq!(word(&auto), expected, "{rules} {verdict:?}");
         let dry = ruled(&format!("{{mode: DryRun, {rules}}}"), verdict, false);
         assert_eq!(word(&dry), format!("dry run: {expected}"), "{rules} {verdict:?}");
+    }
+}
+
+#[test]
+fn i14_a_restart_that_could_not_be_undone_is_refused_to_everybody_and_in_a_dry_run() {
+    for (policy, expected) in [
+        ("{mode: Auto}", "refuse"),
+        ("{mode: Approve}", "refuse"),
+        ("{mode: DryRun}", "dry run: refuse"),
+    ] {
+        let mut incident = judge(vec![incident(REPORT, "{}")], policy);
+        let workload = std::sync::Arc::make_mut(incident.target.as_mut().unwrap());
+        let status = workload.status.get_or_insert_default();
+        let mut row = crate::incident::testing::row("web");
+        row.cannot_restart = Some("web was started with --rm, so stopping it deletes it".to_owned());
+        status.instances = vec![row];
+        for by_human in [false, true] {
+            let ruling = ruled_on(&incident, Action::Restart, Some("APPROVED"), by_human);
+            assert_eq!(word(&ruling), expected, "{policy} {by_human}");
+            assert!(format!("{ruling:?}").contains("started with --rm"), "{ruling:?}");
+        }
+        let scaled = word(&ruled_on(&incident, Action::ScaleUp, Some("APPROVED"), true));
+        assert!(!scaled.contains("refuse"), "{policy}: {scaled}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Probes that accuse nobody who is well: networks that cannot be reached, the host's network, commands, gRPC. The
+//! Probes that accuse nothing that is well: networks that cannot be reached, the host's network, commands, gRPC. The
 //! reconciler and the prober on the engine in memory, in virtual time.
 
 use std::time::Duration;

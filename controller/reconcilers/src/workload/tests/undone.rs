@@ -1,5 +1,5 @@
 //! No sequence of what people do with `docker` and of what this controller plans leaves a container that ran and that
-//! nobody can start any more: generated sequences over the reconciler and the engine in memory, in virtual time.
+//! no person can start any more: generated sequences over the reconciler and the engine in memory, in virtual time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -52,7 +52,7 @@ enum Act {
     RemoveImage,
     /// Somebody else takes the host port while `web` does not hold it.
     TakePort,
-    /// What this controller is asked for.
+    /// What is requested of this controller.
     Restart(&'static str),
     Scale(&'static str, u32),
     NewImage,
@@ -251,7 +251,7 @@ impl Trial {
             .collect()
     }
 
-    /// What this controller has stopped since, of what ran, and what nobody can start.
+    /// What this controller has stopped since, of what ran, and what no person can start.
     fn lost(&self, up: &BTreeSet<String>, since: usize) -> Vec<String> {
         let engine = &self.host.engine;
         let effects = engine.effects();
@@ -278,7 +278,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_sequence_of_docker_commands_and_plans_leaves_what_ran_and_nobody_can_start(
+    fn no_sequence_of_docker_commands_and_plans_leaves_what_ran_and_cannot_be_started(
         kind in prop::sample::select(KINDS.to_vec()),
         acts in acts(),
     ) {
