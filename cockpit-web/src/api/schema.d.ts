@@ -6654,6 +6654,8 @@ export interface components {
                     addresses?: {
                         [key: string]: string;
                     };
+                    /** @description Why it is not restarted, or cannot be started, and what helps. */
+                    cannotRestart?: string | null;
                     /**
                      * Format: date-time
                      * @description The start of the run whose restart was counted before it was begun: one that is cut short counts once.

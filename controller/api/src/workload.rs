@@ -641,7 +641,7 @@ pub struct InstanceStatus {
     /// once it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed_restart: Option<Time>,
-    /// Why it is not stopped to be started again (while it runs), or cannot be started (while it does not), and what helps.
+    /// Why it is not restarted, or cannot be started, and what helps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cannot_restart: Option<String>,
 }
