@@ -97,17 +97,14 @@ fn what_reaches_the_host_may_be_scaled_and_restarted_and_not_changed_otherwise()
 
 #[test]
 fn a_command_in_a_container_that_is_not_ours_is_an_admins() {
-    let probe = json!({"exec": {"command": ["cat", "/run/secrets/key"]}});
-    let found = Inspected::from([(
-        "db".to_owned(),
-        Named::Found(Box::new(ContainerDetails::default())),
-    )]);
+    let probe = || json!({"exec": {"command": ["cat", "/run/secrets/key"]}});
+    let found = seen("db", json!({}));
     let errors = |object| workload(None, &spec(object), &found, &allowed());
-    let refused = errors(json!({"container": "db", "health": probe.clone()}));
+    let refused = errors(json!({"container": "db", "health": probe()}));
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert_eq!(refused[0].field, "spec.health.exec");
     assert_eq!(
-        errors(json!({"template": {"image": "app:1"}, "health": probe})),
+        errors(json!({"template": {"image": "app:1"}, "health": probe()})),
         []
     );
     assert_eq!(

@@ -334,7 +334,7 @@ fn scaling_in_takes_what_is_paused_or_unhealthy_first_also_in_the_middle_of_a_ch
         if rollout {
             let status = workload.status.as_mut().unwrap();
             status.rollout = Some(Rollout {
-                revision: clone_revision(&container("base")).into(),
+                revision: clone_revision(&container("base")),
                 restarted_at: None,
                 since: time(NOW),
                 progressed_at: time(NOW),

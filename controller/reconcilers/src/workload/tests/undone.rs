@@ -16,7 +16,7 @@ use super::host::Host;
 /// Sequences; each has up to [`ACTS`] acts.
 const CASES: u32 = 64;
 const ACTS: usize = 12;
-/// The two Workloads: one adopts a container that may need the other one, one runs a template.
+/// Two that adopt a container, of which the first may need the second, and one that runs a template.
 const WORKLOADS: [&str; 3] = ["web", "vpn", "made"];
 
 /// What the container `web` is like that somebody ran.
