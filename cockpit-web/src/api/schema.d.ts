@@ -3236,7 +3236,7 @@ export interface components {
             trust?: number;
         };
         /** @description Why a condition is as it is. */
-        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "ProbeUnreachable" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "AddressTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "ContainerPaused" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Removed" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NotNginx" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
+        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "ProbeUnreachable" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "AddressTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "ContainerPaused" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Removed" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NotNginx" | "NoAddress" | "TemplateError" | "ConfigRefused" | "NotConfigurable" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
             /**
@@ -5269,10 +5269,21 @@ export interface components {
                 /** @description What is balanced. The first backend answers `/`, further ones `/<upstream>/`. */
                 backends: {
                     /**
+                     * @description nginx takes an answer as fast as it comes and passes it on as fast as the client reads. False: each piece is passed on
+                     *     at once, as server-sent events need it.
+                     */
+                    buffering?: boolean;
+                    /** @description Path below which it is served, such as `/api/`. Absent: `/` for the first upstream, `/<upstream>/` for the others. */
+                    path?: string | null;
+                    /**
                      * Format: uint16
                      * @description Container port.
                      */
                     port: number;
+                    /** @description How long the application may be silent within an answer or on a WebSocket, 1s to 1d. */
+                    readTimeout?: string;
+                    /** @description The application gets paths without that of this backend, which it is given as `X-Forwarded-Prefix`. */
+                    stripPath?: boolean;
                     /** @description The upstream's name in nginx. Backends that share one are balanced together, each server by its weight. */
                     upstream: string;
                     /**
@@ -5298,11 +5309,18 @@ export interface components {
                  * @default 10s
                  */
                 drainTimeout?: string;
+                /** @description Listen on IPv6 beside IPv4. */
+                ipv6?: boolean;
                 /**
                  * @description nginx's main configuration, which the check of a new file starts from.
                  * @default /etc/nginx/nginx.conf
                  */
                 mainConfigPath?: string;
+                /**
+                 * Format: uint32
+                 * @description Largest request body, MiB. Absent: the application decides, and gets the body as it comes.
+                 */
+                maxBodyMb?: number | null;
                 /**
                  * Format: uint16
                  * @description The port nginx listens on, inside its container.
@@ -5314,6 +5332,24 @@ export interface components {
                  * @default nginx-upstream.conf.tera
                  */
                 template?: string;
+                /** @description Listen with TLS, too, on a port of its own. */
+                tls?: {
+                    /** @description PEM file with the certificate and those that it was signed with. */
+                    certificate: string;
+                    /** @description PEM file with its key. */
+                    key: string;
+                    /**
+                     * Format: uint16
+                     * @description The port, inside nginx's container.
+                     * @default 443
+                     */
+                    port?: number;
+                } | null;
+                /**
+                 * @description Peers whose `X-Forwarded-Proto`, `-Host`, `-Port`, `-For` and `Forwarded` are passed on; of all others these are set
+                 *     here. Absent: private networks and this host, where a TLS terminator in front usually is. Empty: none.
+                 */
+                trustedProxies?: string[] | null;
             };
             /** @description Observed state of a load balancer; only its reconciler writes it. */
             status?: {
@@ -5384,6 +5420,11 @@ export interface components {
                     provedAt: string;
                     /** @description The revision that was loaded. */
                     revision: string;
+                    /**
+                     * @description Host names that other servers of this nginx answer on the same port, human-readable; as of the last change of more
+                     *     than servers.
+                     */
+                    shadowed?: string | null;
                 } | null;
                 /**
                  * Format: int64
