@@ -1296,6 +1296,73 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/autoscale/simulate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what autoscaling would have done on recorded signals */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["SimulationRequest"];
+                };
+            };
+            responses: {
+                /** @description What would have been decided. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SimulationSummary"];
+                    };
+                };
+                /** @description The request, the spec to try or the trace cannot be used. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such workload. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Larger than 8 MiB. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/containers": {
         parameters: {
             query?: never;
@@ -1781,6 +1848,42 @@ export interface paths {
                     };
                     content: {
                         "application/json": components["schemas"]["BalancerMetrics"][];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics/workloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rate, errors and duration of the requests to each workload */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The workloads that had requests within a quarter of an hour, by name. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WorkloadRequests"][];
                     };
                 };
             };
@@ -2415,6 +2518,96 @@ export interface components {
                 [key: string]: components["schemas"]["Pause"];
             };
         };
+        /** @description Scaling by load. While it is set, it owns `spec.replicas`, unless that is 0: then the workload is switched off. */
+        Autoscale: {
+            /** @description Holds while many requests are answered with 5xx. The share of errors is never a target: more replicas do not cure them. */
+            errorBrake?: components["schemas"]["ErrorBrake"] | (null);
+            /** @description What a target answers that could not be measured for a while. Without it: nothing, and nothing is scaled in meanwhile. */
+            fallback?: components["schemas"]["AutoscaleFallback"] | (null);
+            /**
+             * @description Scales out for the requests that there will be so much later, if they go on growing as they did within
+             *     `metricWindow` (RequestsPerSecond and InFlight only). Off without it; at most 10m.
+             */
+            headStart?: string | null;
+            /** @description How long `replicas` as a person set it are held. At most 24h; 0s holds nothing. */
+            holdAfterManual?: string;
+            /**
+             * Format: uint32
+             * @description Most replicas.
+             */
+            max: number;
+            /** @description The time over which what is measured is averaged: 6s to 10m. */
+            metricWindow?: string;
+            /**
+             * Format: uint32
+             * @description Fewest replicas.
+             */
+            min: number;
+            /** @description How fast it scales in. Without policies: as far as the targets allow. */
+            scaleDown?: components["schemas"]["ScaleBehavior"];
+            /**
+             * @description How far back to look before scaling in: the highest answer of that time is followed. At most 1h.
+             * @default 5m
+             */
+            scaleDownWindow?: string;
+            /** @description How fast it scales out. Without policies: by 4 replicas or to the double within 15 s, whichever is more. */
+            scaleUp?: components["schemas"]["ScaleBehavior"];
+            /** @description How far back to look before scaling out: the lowest answer of that time is followed. At most 1h. */
+            scaleUpWindow?: string;
+            /** @description Other bounds at certain times. Where several are in force the highest `min` and the highest `max` of them are. */
+            schedule?: components["schemas"]["ScheduledBounds"][];
+            /** @description What to hold; the largest answer wins. */
+            targets: components["schemas"]["AutoscaleTarget"][];
+            /** @description How long after its probe first passes a replica does not count for Cpu, Memory and LatencyP95 yet. At most 10m. */
+            warmUp?: string;
+        };
+        /** @description What a target answers that could not be measured for a while. */
+        AutoscaleFallback: {
+            /**
+             * @description After how long: 10s to 24h.
+             * @default 2m
+             */
+            after?: string;
+            /** @description What that is compared with. */
+            behavior?: components["schemas"]["FallbackBehavior"];
+            /**
+             * Format: uint32
+             * @description How many replicas.
+             */
+            replicas: number;
+        };
+        /** @description What autoscaling can measure. */
+        AutoscaleMetric: "Cpu" | "Memory" | "RequestsPerSecond" | "InFlight" | "LatencyP95" | "External";
+        /** @description One target of an autoscaled workload. Each metric has its own fields. */
+        AutoscaleTarget: {
+            /** @description External: where in the JSON that `url` answers the number is, as a JSON pointer such as `/queue/length`. */
+            field?: string | null;
+            /** @description What is measured. */
+            metric: components["schemas"]["AutoscaleMetric"];
+            /**
+             * Format: uint32
+             * @description LatencyP95: milliseconds within which 95 of 100 requests are to be answered.
+             */
+            milliseconds?: number | null;
+            /**
+             * Format: uint32
+             * @description Cpu, Memory: percent of the container's limit to hold, mean over the replicas.
+             */
+            percent?: number | null;
+            /** @description External: base address of a Prometheus server, such as `http://prometheus:9090`; with `query`. */
+            prometheus?: string | null;
+            /** @description External: a PromQL expression whose answer is one number. */
+            query?: string | null;
+            /** @description External: where the bearer token stands that the request is sent with. No place for the token itself. */
+            tokenValueFrom?: components["schemas"]["ValueSource"] | (null);
+            /** @description External: an http or https address that answers a number, or JSON with the number at `field`. */
+            url?: string | null;
+            /**
+             * Format: double
+             * @description RequestsPerSecond, InFlight, External: how much of it one replica is to have; above 0.
+             */
+            value?: number | null;
+        };
         /** @description One load balancer. */
         BalancerMetrics: {
             /** @description nginx's connections; absent where its configuration does not offer them, or it does not answer. */
@@ -2447,6 +2640,8 @@ export interface components {
              */
             upstreams?: components["schemas"]["UpstreamMetrics"][];
         };
+        /** @description What a brake holds. */
+        BrakeHolds: "ScaleDown" | "Both";
         /** @description What those who use a Workload notice. */
         ClientImpact: {
             /** @description In words. */
@@ -2468,7 +2663,7 @@ export interface components {
             servingLeast: number;
         };
         /** @description What a condition is about. */
-        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "ContainerNamed" | "SenderResolved" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned" | "CureNeeded";
+        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "RequestsCounted" | "ContainerNamed" | "SenderResolved" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned" | "CureNeeded";
         /** @description What `POST /files/confirm` takes: held deletions of one kind that are to be carried out. */
         Confirm: {
             /** @description The kind, by any of its names. */
@@ -2733,6 +2928,16 @@ export interface components {
             /** @description What is wrong; a list of {loc, msg, type} where fields of the request are. */
             detail: unknown;
         };
+        /** @description Holds while many requests are answered with 5xx. */
+        ErrorBrake: {
+            /** @description What is held. */
+            holds?: components["schemas"]["BrakeHolds"];
+            /**
+             * Format: uint32
+             * @description From how many percent of at least 20 answers within `metricWindow`.
+             */
+            percent: number;
+        };
         Event: {
             count: number;
             /** Format: date-time */
@@ -2777,6 +2982,8 @@ export interface components {
             /** @enum {string} */
             type: "failed";
         };
+        /** @description What a fallback is compared with. */
+        FallbackBehavior: "Static" | "CurrentReplicasIfHigher" | "CurrentReplicasIfLower";
         /** @description A file or folder that is not in force as it is; the last good version stays in force. */
         FileFault: {
             /** @description The kind its folder is for. */
@@ -3236,7 +3443,7 @@ export interface components {
             trust?: number;
         };
         /** @description Why a condition is as it is. */
-        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "ProbeUnreachable" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "AddressTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "ContainerPaused" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Removed" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NotNginx" | "NoAddress" | "TemplateError" | "ConfigRefused" | "NotConfigurable" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
+        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "ProbeUnreachable" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "AddressTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "ContainerPaused" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Removed" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NotNginx" | "NoAddress" | "TemplateError" | "ConfigRefused" | "NotConfigurable" | "ReloadUnproved" | "ScaledOut" | "ScaledIn" | "OnTarget" | "Stabilizing" | "RateLimited" | "WarmingUp" | "AtMaximum" | "AtMinimum" | "DirectionPaused" | "ErrorBrake" | "ManualHold" | "MetricUnavailable" | "LogRead" | "LogUnreadable" | "LogMissing" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
             /**
@@ -3288,6 +3495,8 @@ export interface components {
         };
         /** @description What `POST /scale/down` answers. */
         Removed: {
+            /** @description For how long autoscaling holds those that are left; absent where it does not own the replicas. */
+            autoscale?: string | null;
             /** @description Names of the replicas that are gone. */
             removed: string[];
         };
@@ -3551,6 +3760,19 @@ export interface components {
              */
             severity?: string;
         };
+        /** @description How fast it scales in one direction. */
+        ScaleBehavior: {
+            /** @description How much may change within a time. */
+            policies?: components["schemas"]["ScalingPolicy"][];
+            /** @description Which policy counts where they differ. `Disabled` pauses this direction. */
+            selectPolicy?: components["schemas"]["SelectPolicy"];
+            /**
+             * Format: uint32
+             * @description By how many percent the reading may differ from the target before anything changes.
+             * @default 10
+             */
+            tolerancePercent?: number;
+        };
         /** @description `scale.event`; without an incident for a change that a person requested. */
         ScaleData: {
             event: components["schemas"]["ScaleEvent"];
@@ -3558,6 +3780,8 @@ export interface components {
         };
         /** @description Replicas came. */
         ScaleEvent: {
+            /** @description For how long autoscaling holds them; absent where it does not own the replicas. */
+            autoscale?: string | null;
             /** @description The container that was cloned. */
             container_base: string;
             /** @description Whether a load balancer sends them requests. */
@@ -3589,8 +3813,46 @@ export interface components {
             /** @enum {string} */
             type: "scale.event";
         };
+        /** @description How much may change within a time. */
+        ScalingPolicy: {
+            /** @description Within which time: 1s to 30m. */
+            period: string;
+            /** @description What `value` counts. */
+            type: components["schemas"]["ScalingPolicyType"];
+            /**
+             * Format: uint32
+             * @description How much.
+             */
+            value: number;
+        };
+        /** @description What a scaling policy counts. */
+        ScalingPolicyType: "Pods" | "Percent";
+        /** @description Bounds at certain times. */
+        ScheduledBounds: {
+            /** @description When they cease to be, in the same way. */
+            end: string;
+            /**
+             * Format: uint32
+             * @description Most replicas meanwhile; without it that of `autoscale`.
+             */
+            max?: number | null;
+            /**
+             * Format: uint32
+             * @description Fewest replicas meanwhile; without it that of `autoscale`.
+             */
+            min?: number | null;
+            /** @description When they begin to be in force, as five fields of cron: `0 8 * * 1-5`. */
+            start: string;
+            /**
+             * @description Name of the time zone, as the IANA has it: `Europe/Berlin`.
+             * @default UTC
+             */
+            timeZone?: string;
+        };
         /** @description The three seats of the council. */
         Seat: "SRE_AGENT" | "SECURITY_OFFICER" | "AUDITOR";
+        /** @description Which policy counts where they differ. */
+        SelectPolicy: "Max" | "Min" | "Disabled";
         /**
          * @description One server. What a request is for it is one try: a request that nginx tried on two servers counts for both, for each with
          *     what that server made of it.
@@ -3649,6 +3911,108 @@ export interface components {
             role: components["schemas"]["Role"];
             /** @description The token's name; `system:anonymous` where none was sent. */
             user: string;
+        };
+        /** @description What was decided at a moment of a trace. */
+        Simulated: {
+            /**
+             * Format: int64
+             * @description As the trace has it.
+             * @default 0
+             */
+            at?: number;
+            /**
+             * @description Why, in one word.
+             * @default
+             */
+            decision?: string;
+            /**
+             * Format: uint32
+             * @description Replicas after it.
+             * @default 0
+             */
+            desired?: number;
+            /**
+             * @description Why.
+             * @default
+             */
+            message?: string;
+            /**
+             * Format: uint32
+             * @description Replicas before the decision.
+             * @default 0
+             */
+            replicas?: number;
+            /**
+             * Format: uint32
+             * @description Of those, how many served.
+             * @default 0
+             */
+            serving?: number;
+            /**
+             * Format: uint32
+             * @description What the targets requested.
+             */
+            wanted?: number | null;
+        };
+        /** @description What is to be simulated. Reads only. */
+        SimulationRequest: {
+            /** @description What to try instead of its `spec.autoscale`. */
+            autoscale?: components["schemas"]["Autoscale"] | (null);
+            /**
+             * Format: uint32
+             * @description Replicas at the beginning; without it those of the first row.
+             */
+            replicas?: number | null;
+            /** @description How long a replica takes until it serves; 5s without it. */
+            startUp?: string | null;
+            /** @description The signals, in order of time. Without them: those of the workload that the controller keeps. */
+            trace?: components["schemas"]["TraceRow"][] | null;
+            /** @description A Workload: its `spec.autoscale` and its recorded signals, where those are not given here. */
+            workload?: string | null;
+        };
+        /** @description A trace, summed up. */
+        SimulationSummary: {
+            /**
+             * Format: uint32
+             * @description Fewest replicas.
+             * @default 0
+             */
+            fewest?: number;
+            /**
+             * Format: uint32
+             * @description How often it scaled in.
+             * @default 0
+             */
+            ins?: number;
+            /**
+             * Format: uint32
+             * @description Most replicas.
+             * @default 0
+             */
+            most?: number;
+            /**
+             * Format: uint32
+             * @description How often it scaled out.
+             * @default 0
+             */
+            outs?: number;
+            /**
+             * Format: uint64
+             * @description Replica-seconds: what it would have cost.
+             * @default 0
+             */
+            replicaSeconds?: number;
+            /**
+             * @description Moments at which there was something new to say.
+             * @default []
+             */
+            rows?: components["schemas"]["Simulated"][];
+            /**
+             * Format: uint32
+             * @description How often a change went the other way than the one before.
+             * @default 0
+             */
+            turns?: number;
         };
         /** @description `snapshot`: the newest incidents, and the host. */
         Snapshot: {
@@ -3823,6 +4187,53 @@ export interface components {
             /** @enum {string} */
             type: "topology";
         };
+        /** @description The signals of a workload at a moment. */
+        TraceRow: {
+            /**
+             * Format: int64
+             * @description Seconds since the trace began, or since 1970.
+             * @default 0
+             */
+            at?: number;
+            /**
+             * Format: double
+             * @description Percent of its CPU limit that a replica used, on average.
+             */
+            cpuPercent?: number | null;
+            /**
+             * Format: double
+             * @description Percent of the answers that were 5xx.
+             */
+            errorPercent?: number | null;
+            /** @description What External targets read, in their order. */
+            external?: number[];
+            /**
+             * Format: double
+             * @description Requests under way.
+             */
+            inFlight?: number | null;
+            /**
+             * Format: double
+             * @description Percent of its memory limit that a replica used, on average.
+             */
+            memoryPercent?: number | null;
+            /**
+             * Format: double
+             * @description Milliseconds within which 95 of 100 were answered.
+             */
+            p95Milliseconds?: number | null;
+            /**
+             * Format: uint32
+             * @description Replicas that served.
+             * @default 0
+             */
+            replicas?: number;
+            /**
+             * Format: double
+             * @description Requests a second, of all of them.
+             */
+            requestsPerSecond?: number | null;
+        };
         /** @description An object whose deletion was not carried out. */
         Unconfirmed: {
             /** @description Why. */
@@ -3856,6 +4267,13 @@ export interface components {
              * @default
              */
             upstream?: string;
+        };
+        /** @description Where the value of an environment variable stands: one of both. */
+        ValueSource: {
+            /** @description A variable of the controller's own environment whose name begins with `AEGIS_SECRET_`. */
+            env?: string | null;
+            /** @description A file below the controller's secrets folder (`AEGIS_SECRETS_DIR`); its last line end is not part of the value. */
+            file?: string | null;
         };
         /** @description What a seat, or the council, says. */
         Verdict: "APPROVED" | "REJECTED" | "NEEDS_REVIEW";
@@ -3894,6 +4312,39 @@ export interface components {
             waiting: string[];
             /** @description The Workload. */
             workload: string;
+        };
+        /** @description The requests to one workload: rate, errors and duration, over all load balancers that send it some. */
+        WorkloadRequests: {
+            /**
+             * Format: uint32
+             * @description How many seconds the rates are of.
+             * @default 0
+             */
+            overSeconds?: number;
+            /**
+             * @description Its requests.
+             * @default {
+             *       "cancelledPerSecond": 0,
+             *       "errorsPerSecond": 0,
+             *       "inFlight": 0,
+             *       "requestsPerSecond": 0
+             *     }
+             */
+            rates?: components["schemas"]["RequestRates"];
+            /**
+             * @description Its requests so far.
+             * @default {
+             *       "answered": 0,
+             *       "cancelled": 0,
+             *       "errors": 0
+             *     }
+             */
+            totals?: components["schemas"]["RequestTotals"];
+            /**
+             * @description Its name.
+             * @default
+             */
+            workload?: string;
         };
         /**
          * AlertSource
@@ -6054,41 +6505,185 @@ export interface components {
             metadata?: components["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"];
             /** @description Desired state of a workload: exactly one of `container` and `template`. */
             spec: {
-                /** @description Bounds and targets for scaling by load. */
+                /** @description Bounds and targets for scaling by load. It owns `replicas` then. */
                 autoscale?: {
+                    /** @description Holds while many requests are answered with 5xx. The share of errors is never a target: more replicas do not cure them. */
+                    errorBrake?: {
+                        /**
+                         * @description What is held.
+                         * @enum {string}
+                         */
+                        holds?: "ScaleDown" | "Both";
+                        /**
+                         * Format: uint32
+                         * @description From how many percent of at least 20 answers within `metricWindow`.
+                         */
+                        percent: number;
+                    } | null;
+                    /** @description What a target answers that could not be measured for a while. Without it: nothing, and nothing is scaled in meanwhile. */
+                    fallback?: {
+                        /**
+                         * @description After how long: 10s to 24h.
+                         * @default 2m
+                         */
+                        after?: string;
+                        /**
+                         * @description What that is compared with.
+                         * @enum {string}
+                         */
+                        behavior?: "Static" | "CurrentReplicasIfHigher" | "CurrentReplicasIfLower";
+                        /**
+                         * Format: uint32
+                         * @description How many replicas.
+                         */
+                        replicas: number;
+                    } | null;
+                    /**
+                     * @description Scales out for the requests that there will be so much later, if they go on growing as they did within
+                     *     `metricWindow` (RequestsPerSecond and InFlight only). Off without it; at most 10m.
+                     */
+                    headStart?: string | null;
+                    /** @description How long `replicas` as a person set it are held. At most 24h; 0s holds nothing. */
+                    holdAfterManual?: string;
                     /**
                      * Format: uint32
                      * @description Most replicas.
                      */
                     max: number;
+                    /** @description The time over which what is measured is averaged: 6s to 10m. */
+                    metricWindow?: string;
                     /**
                      * Format: uint32
                      * @description Fewest replicas.
                      */
                     min: number;
+                    /** @description How fast it scales in. Without policies: as far as the targets allow. */
+                    scaleDown?: {
+                        /** @description How much may change within a time. */
+                        policies?: {
+                            /** @description Within which time: 1s to 30m. */
+                            period: string;
+                            /**
+                             * @description What `value` counts.
+                             * @enum {string}
+                             */
+                            type: "Pods" | "Percent";
+                            /**
+                             * Format: uint32
+                             * @description How much.
+                             */
+                            value: number;
+                        }[];
+                        /**
+                         * @description Which policy counts where they differ. `Disabled` pauses this direction.
+                         * @enum {string}
+                         */
+                        selectPolicy?: "Max" | "Min" | "Disabled";
+                        /**
+                         * Format: uint32
+                         * @description By how many percent the reading may differ from the target before anything changes.
+                         * @default 10
+                         */
+                        tolerancePercent?: number;
+                    };
                     /**
-                     * @description How far back to look before scaling in.
+                     * @description How far back to look before scaling in: the highest answer of that time is followed. At most 1h.
                      * @default 5m
                      */
                     scaleDownWindow?: string;
-                    /**
-                     * @description How far back to look before scaling out.
-                     * @default 30s
-                     */
+                    /** @description How fast it scales out. Without policies: by 4 replicas or to the double within 15 s, whichever is more. */
+                    scaleUp?: {
+                        /** @description How much may change within a time. */
+                        policies?: {
+                            /** @description Within which time: 1s to 30m. */
+                            period: string;
+                            /**
+                             * @description What `value` counts.
+                             * @enum {string}
+                             */
+                            type: "Pods" | "Percent";
+                            /**
+                             * Format: uint32
+                             * @description How much.
+                             */
+                            value: number;
+                        }[];
+                        /**
+                         * @description Which policy counts where they differ. `Disabled` pauses this direction.
+                         * @enum {string}
+                         */
+                        selectPolicy?: "Max" | "Min" | "Disabled";
+                        /**
+                         * Format: uint32
+                         * @description By how many percent the reading may differ from the target before anything changes.
+                         * @default 10
+                         */
+                        tolerancePercent?: number;
+                    };
+                    /** @description How far back to look before scaling out: the lowest answer of that time is followed. At most 1h. */
                     scaleUpWindow?: string;
+                    /** @description Other bounds at certain times. Where several are in force the highest `min` and the highest `max` of them are. */
+                    schedule?: {
+                        /** @description When they cease to be, in the same way. */
+                        end: string;
+                        /**
+                         * Format: uint32
+                         * @description Most replicas meanwhile; without it that of `autoscale`.
+                         */
+                        max?: number | null;
+                        /**
+                         * Format: uint32
+                         * @description Fewest replicas meanwhile; without it that of `autoscale`.
+                         */
+                        min?: number | null;
+                        /** @description When they begin to be in force, as five fields of cron: `0 8 * * 1-5`. */
+                        start: string;
+                        /**
+                         * @description Name of the time zone, as the IANA has it: `Europe/Berlin`.
+                         * @default UTC
+                         */
+                        timeZone?: string;
+                    }[];
                     /** @description What to hold; the largest answer wins. */
                     targets: {
+                        /** @description External: where in the JSON that `url` answers the number is, as a JSON pointer such as `/queue/length`. */
+                        field?: string | null;
                         /**
                          * @description What is measured.
                          * @enum {string}
                          */
-                        metric: "Cpu" | "Memory";
+                        metric: "Cpu" | "Memory" | "RequestsPerSecond" | "InFlight" | "LatencyP95" | "External";
                         /**
                          * Format: uint32
-                         * @description Percent of the container's limit to hold.
+                         * @description LatencyP95: milliseconds within which 95 of 100 requests are to be answered.
                          */
-                        percent: number;
+                        milliseconds?: number | null;
+                        /**
+                         * Format: uint32
+                         * @description Cpu, Memory: percent of the container's limit to hold, mean over the replicas.
+                         */
+                        percent?: number | null;
+                        /** @description External: base address of a Prometheus server, such as `http://prometheus:9090`; with `query`. */
+                        prometheus?: string | null;
+                        /** @description External: a PromQL expression whose answer is one number. */
+                        query?: string | null;
+                        /** @description External: where the bearer token stands that the request is sent with. No place for the token itself. */
+                        tokenValueFrom?: {
+                            /** @description A variable of the controller's own environment whose name begins with `AEGIS_SECRET_`. */
+                            env?: string | null;
+                            /** @description A file below the controller's secrets folder (`AEGIS_SECRETS_DIR`); its last line end is not part of the value. */
+                            file?: string | null;
+                        } | null;
+                        /** @description External: an http or https address that answers a number, or JSON with the number at `field`. */
+                        url?: string | null;
+                        /**
+                         * Format: double
+                         * @description RequestsPerSecond, InFlight, External: how much of it one replica is to have; above 0.
+                         */
+                        value?: number | null;
                     }[];
+                    /** @description How long after its probe first passes a replica does not count for Cpu, Memory and LatencyP95 yet. At most 10m. */
+                    warmUp?: string;
                 } | null;
                 /**
                  * @description Adopts the running container of this name, for example one that Compose started. It is restarted and
@@ -6377,8 +6972,173 @@ export interface components {
                     }[];
                 } | null;
             };
-            /** @description Observed state of a workload; only its reconciler writes it. */
+            /** @description Observed state of a workload; only its reconciler writes it, and the loop of autoscaling its part. */
             status?: {
+                /** @description What `spec.autoscale` measures, wants and does; its own loop writes it. */
+                autoscale?: {
+                    /** @description Its own changes, newest last, at most twenty. */
+                    changes?: {
+                        /**
+                         * Format: date-time
+                         * @description When.
+                         */
+                        at: string;
+                        /**
+                         * Format: uint32
+                         * @description From how many.
+                         */
+                        from: number;
+                        /**
+                         * Format: int64
+                         * @description The Workload's generation that it was decided on.
+                         */
+                        generation: number;
+                        /**
+                         * Format: uint32
+                         * @description To how many.
+                         */
+                        to: number;
+                    }[];
+                    /**
+                     * Format: uint32
+                     * @description `spec.replicas` when it decided.
+                     * @default 0
+                     */
+                    current?: number;
+                    /**
+                     * @description Why, in one word: a reason of the condition `AutoscalingActive`.
+                     * @default
+                     */
+                    decision?: string;
+                    /**
+                     * Format: uint32
+                     * @description How many replicas there are to be.
+                     * @default 0
+                     */
+                    desired?: number;
+                    /** @description What holds it, if something does. */
+                    held?: {
+                        /**
+                         * @description Who.
+                         * @enum {string}
+                         */
+                        by: "Manual" | "Incident" | "Pause";
+                        /** @description Why, human-readable. */
+                        message: string;
+                        /**
+                         * Format: date-time
+                         * @description When it ends by itself, where that is known.
+                         */
+                        until?: string | null;
+                    } | null;
+                    /**
+                     * Format: uint32
+                     * @description Highest answer within `scaleDownWindow`: scaling in follows it.
+                     */
+                    highestInWindow?: number | null;
+                    /** @description The replicas that it takes as given: those that it set, or found and took over. Others are somebody's word. */
+                    known?: {
+                        /**
+                         * Format: int64
+                         * @description The generation of the spec in which they were read.
+                         */
+                        generation: number;
+                        /**
+                         * Format: uint32
+                         * @description How many.
+                         */
+                        replicas: number;
+                    } | null;
+                    /**
+                     * Format: uint32
+                     * @description Lowest answer within `scaleUpWindow`: scaling out follows it.
+                     */
+                    lowestInWindow?: number | null;
+                    /**
+                     * Format: date-time
+                     * @description Until when replicas that a person set are held.
+                     */
+                    manualUntil?: string | null;
+                    /**
+                     * Format: uint32
+                     * @description Most replicas that may be, by the schedule.
+                     * @default 0
+                     */
+                    max?: number;
+                    /**
+                     * @description Why, human-readable.
+                     * @default
+                     */
+                    message?: string;
+                    /**
+                     * Format: uint32
+                     * @description Fewest replicas that may be, by the schedule.
+                     * @default 0
+                     */
+                    min?: number;
+                    /** @description The rate at which replicas were last too slow. */
+                    saturation?: {
+                        /**
+                         * Format: date-time
+                         * @description When.
+                         */
+                        at: string;
+                        /**
+                         * Format: double
+                         * @description Requests a second of one replica.
+                         */
+                        requestsPerSecond: number;
+                    } | null;
+                    /**
+                     * Format: uint32
+                     * @description Replicas that serve.
+                     * @default 0
+                     */
+                    serving?: number;
+                    /**
+                     * Format: date-time
+                     * @description Since when that is so.
+                     */
+                    since?: string | null;
+                    /**
+                     * @description One row a target, in the order of the spec.
+                     * @default []
+                     */
+                    targets?: {
+                        /**
+                         * Format: double
+                         * @description What was measured, in the same unit; absent where it could not be.
+                         */
+                        current?: number | null;
+                        /**
+                         * Format: uint32
+                         * @description How many replicas it needs.
+                         */
+                        desired?: number | null;
+                        /**
+                         * Format: date-time
+                         * @description Since when it cannot be measured.
+                         */
+                        lostSince?: string | null;
+                        /** @description Why, human-readable. */
+                        message?: string;
+                        /**
+                         * @description What is measured.
+                         * @enum {string}
+                         */
+                        metric: "Cpu" | "Memory" | "RequestsPerSecond" | "InFlight" | "LatencyP95" | "External";
+                        /**
+                         * Format: double
+                         * @description What is to be held: percent, milliseconds, or so much a replica.
+                         */
+                        target: number;
+                    }[];
+                    /**
+                     * Format: uint32
+                     * @description How many the targets alone need; absent where none could be measured.
+                     */
+                    wanted?: number | null;
+                } | null;
                 /** @description How unhealthy containers were found right before `spec.restart` restarted them, newest last, at most three. */
                 captures?: {
                     /**

@@ -6,7 +6,6 @@ use aegis_api::wire::{SimulationRequest, SimulationSummary, TraceRow};
 use aegis_api::workload::Autoscale;
 use aegis_api::{Duration, Time};
 use clap::Subcommand;
-use serde_json::Value;
 
 use crate::error::CliError;
 use crate::manifest::{FileArgs, Naming, load, read_at_most};
@@ -198,6 +197,6 @@ mod tests {
             "{shown}"
         );
         assert!(shown.contains("1 h 2 min"), "{shown}");
-        let _: Value = serde_json::to_value(&summary).unwrap();
+        let _: serde_json::Value = serde_json::to_value(&summary).unwrap();
     }
 }

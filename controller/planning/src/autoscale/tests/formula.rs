@@ -4,11 +4,14 @@ use super::super::formula::{Tolerance, of_mean, of_total, of_value};
 
 const TENTH: Tolerance = Tolerance { up: 0.1, down: 0.1 };
 
+/// What each replica that serves uses, those that come, target, current, desired; how it was worked out.
+type Row<'a> = (&'a [Option<f64>], u32, f64, u32, u32, &'a str);
+
 #[test]
 fn the_documented_formula_gives_what_was_worked_out_by_hand_for_means() {
     let m = None;
     // (what each replica that serves uses, those that come, target, current, desired): how it was worked out.
-    let rows: &[(&[Option<f64>], u32, f64, u32, u32, &str)] = &[
+    let rows: &[Row<'_>] = &[
         (&[Some(100.0)], 0, 50.0, 1, 2, "100/50 = 2; 1 × 2"),
         (
             &[Some(200.0)],

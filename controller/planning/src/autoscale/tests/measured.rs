@@ -128,10 +128,7 @@ fn rates_are_of_whole_spans_whose_lines_have_arrived() {
     assert!(matches!(read(2, Some(24), &requested, 29), Reading::Pending(_)));
     assert!(matches!(read(0, Some(24), &requested, 29), Reading::Total { .. }));
     assert!(
-        matches!(
-            read(0, None, &counted(24, spans.clone()), 29),
-            Reading::Pending(_)
-        ),
+        matches!(read(0, None, &counted(24, spans), 29), Reading::Pending(_)),
         "the count has just begun"
     );
     assert_eq!(
