@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 use super::connections;
 use super::validate::{Upstream, ValidatedLoadBalancer};
 
+/// Bytes of the digest that is a revision.
+const REVISION_BYTES: usize = 6;
+
 /// Where no process listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
 /// read `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
 pub(crate) const NO_SERVER: &str = "127.0.0.1:1";
@@ -115,7 +118,7 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
     let mut hash = Sha256::new();
     hash.update(template);
     hash.update(serde_json::to_vec(&values)?);
-    let digest = hex(&hash.finalize(), 6);
+    let digest = hex(&hash.finalize(), REVISION_BYTES);
     values.revision = Some(&digest);
     let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
     let text = super::template::render(template, &context).map_err(RenderError::Template)?;
@@ -123,6 +126,12 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
         revision: digest,
         text,
     })
+}
+
+/// Whether a text can be a revision: what any other site answers at that path, such as a page for all paths, cannot.
+pub fn is_revision(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 2 * REVISION_BYTES && text.bytes().all(digit)
 }
 
 fn hex(digest: &[u8], bytes: usize) -> String {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aegis_planning::load_balancer::REVISION_PATH;
+use aegis_planning::load_balancer::render::is_revision;
 
 use super::{Error, Nginx};
 use crate::fault;
@@ -88,7 +89,8 @@ impl Nginx<'_> {
         let ask = async || {
             let answer = self.engine.http_get(address, REVISION_PATH, ANSWER_WITHIN);
             let answer = answer.await.ok()?;
-            (answer.status == 200).then(|| answer.body.trim().to_owned())
+            let text = answer.body.trim();
+            (answer.status == 200 && is_revision(text)).then(|| text.to_owned())
         };
         futures::future::join_all((0..ASK_AT_ONCE).map(|_| ask())).await
     }
