@@ -52,8 +52,15 @@ impl ReloadRequest {
 
 /// Arguments: the file, how many bytes come on standard input. For a file that cannot be replaced; one that is no file, or a
 /// link, is not written.
-pub const WRITE_IN_PLACE: &str =
-    r#"[ -f "$1" ] && ! [ -L "$1" ] && head -c "$2" >"$1" && [ "$(wc -c <"$1")" -eq "$2" ]"#;
+/// All of it is read before the file is touched, and what it had is written back where it cannot be written whole.
+pub const WRITE_IN_PLACE: &str = r#"export LC_ALL=C
+[ -f "$1" ] && ! [ -L "$1" ] || exit 1
+new=$(head -c "$2"; printf x)
+[ "${#new}" -eq $(($2 + 1)) ] || exit 1
+old=$(cat "$1"; printf x)
+printf %s "${new%x}" >"$1" && exit 0
+printf %s "${old%x}" >"$1"
+exit 1"#;
 
 /// The command that runs [`WRITE_IN_PLACE`].
 pub fn write_in_place<'a>(live: &'a str, bytes: &'a str) -> [&'a str; 6] {

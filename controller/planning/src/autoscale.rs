@@ -20,7 +20,7 @@ mod windows;
 
 use aegis_api::condition::Conditions;
 use aegis_api::workload::autoscale::{
-    Autoscale, AutoscaleStatus, BrakeHolds, Known, ScaleChange, SelectPolicy,
+    Autoscale, AutoscaleStatus, BrakeHolds, HoldBy, Known, ScaleChange, SelectPolicy,
 };
 use aegis_api::{ConditionType, Reason, Time, WorkloadStatus};
 
@@ -144,7 +144,11 @@ pub fn decide(
             "spec.replicas is 0: set it to 1 or more to autoscale",
         ),
         Some(hold) => Verdict::new(
-            replicas,
+            // A person's number holds within the bounds that people set, too.
+            match hold.by {
+                HoldBy::Manual => bounds.clamp(replicas),
+                _ => replicas,
+            },
             holding::reason(hold.by, situation),
             hold.message.clone(),
         ),

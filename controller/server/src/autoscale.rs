@@ -22,7 +22,7 @@ use crate::status::Status;
 /// The largest body here, bytes.
 const LIMIT: usize = 8 << 20;
 /// Most rows of a trace.
-const MOST_ROWS: usize = 100_000;
+const MOST_ROWS: usize = 5_000;
 /// How long a replica takes until it serves, where the request does not say.
 const START_UP: Duration = Duration::from_secs(5);
 /// The longest start.

@@ -205,3 +205,22 @@ fn a_link_that_lies_where_the_script_writes_is_never_followed() {
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
     lab.is("before", None);
 }
+
+#[test]
+fn a_file_that_cannot_be_replaced_is_written_whole_or_not_at_all() {
+    let lab = Lab::new("in-place");
+    let text = "# ünïcode\nupstream a { server 10.0.0.1; }\n\n";
+    let write = |sent: &str, bytes: usize| {
+        let (live, bytes) = (lab.live().display().to_string(), bytes.to_string());
+        let [shell, arguments @ ..] = write_in_place(&live, &bytes);
+        let mut command = Command::new(shell);
+        let child = command.args(arguments).stdin(Stdio::piped()).spawn();
+        let mut child = child.unwrap();
+        child.stdin.take().unwrap().write_all(sent.as_bytes()).unwrap();
+        child.wait().unwrap().success()
+    };
+    assert!(!write("half of", text.len()), "the connection broke off");
+    assert_eq!(std::fs::read_to_string(lab.live()).unwrap(), "before");
+    assert!(write(text, text.len()));
+    assert_eq!(std::fs::read_to_string(lab.live()).unwrap(), text);
+}

@@ -125,6 +125,10 @@ pub fn measure(
         return Reading::default();
     };
     let since = replicas.settled;
+    if target.metric.is_of_requests() && replicas.serving.is_empty() {
+        // nginx answers by itself then: that is no absence of load.
+        return Reading::Missing("cannot be measured: no replica serves".to_owned());
+    }
     match target.metric {
         AutoscaleMetric::Cpu => cpu(containers, spec.metric_window, since, now),
         AutoscaleMetric::Memory => memory(containers, now),
@@ -290,10 +294,17 @@ fn latency(spec: &Autoscale, goal: f64, requested: &Requested, since: Option<Tim
         Ok(settled) => settled,
         Err(reading) => return reading,
     };
-    let millis = sum(&spans).and_then(|sum| sum.quantile(0.95));
-    Reading::Latency {
+    let sum = sum(&spans);
+    let millis = sum.and_then(|sum| sum.quantile(0.95)).unwrap_or(0.0);
+    // One slow answer among few is no p95, and no reason to add replicas.
+    let is_enough = sum.is_some_and(|sum| sum.answered >= super::ENOUGH_ANSWERS);
+    let most = match is_enough {
         // What is slower than every class of the count is slower than any target.
-        millis: millis.unwrap_or(0.0).min(goal.max(1.0) * 100.0),
+        true => goal.max(1.0) * 100.0,
+        false => goal,
+    };
+    Reading::Latency {
+        millis: millis.min(most),
         requests_per_second: rate(&spans, seconds),
     }
 }

@@ -8,12 +8,17 @@ use aegis_api::{Kind, Time, Workload, WorkloadSpec};
 use sha2::{Digest, Sha256};
 
 use super::validate::ValidatedIncident;
+use crate::autoscale::in_force;
 
 /// Why no plan can be made of an action.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotPrescribe {
     #[error("SCALE_UP is not possible: {current} replicas are the most that policy {policy} allows")]
     AtMost { current: u32, policy: String },
+    #[error(
+        "SCALE_UP is not possible: {current} replicas are the most that spec.autoscale allows now: raise its max"
+    )]
+    AtMostByLoad { current: u32 },
     #[error("SCALE_DOWN is not possible: {current} replicas are the fewest that policy {policy} allows")]
     AtFewest { current: u32, policy: String },
     #[error(
@@ -64,14 +69,22 @@ fn patch(
         replicas: Some(wanted),
         ..Patch::default()
     };
+    // Above it autoscaling would take back what the plan has set.
+    let by_load = workload.spec.autoscale.as_ref();
+    let most_by_load = by_load.map_or(u32::MAX, |spec| in_force(spec, incident.now).max);
     match action {
         Action::Noop => Ok(Patch::default()),
         Action::Restart => Ok(Patch {
             restarted_at: Some(incident.now),
             ..Patch::default()
         }),
-        Action::ScaleUp => match current.saturating_add(count.max(1)).min(incident.max_replicas) {
+        Action::ScaleUp => match current
+            .saturating_add(count.max(1))
+            .min(incident.max_replicas)
+            .min(most_by_load)
+        {
             wanted if wanted > current => Ok(replicas(wanted)),
+            _ if most_by_load <= current => Err(CannotPrescribe::AtMostByLoad { current }),
             _ => Err(CannotPrescribe::AtMost {
                 current,
                 policy: policy(),

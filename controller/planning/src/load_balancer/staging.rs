@@ -46,7 +46,8 @@ impl Places<'_> {
 
     /// Name of the staged copy of the main configuration, in the folder or beside the original.
     pub fn staged_main_name(&self) -> String {
-        format!(".{}{SUFFIX}", self.main_parts().1)
+        // Several of our files may lie beside each other, each checked by a pass of its own.
+        format!(".{}.{}{SUFFIX}", self.main_parts().1, self.file)
     }
 
     /// Whether what nginx said of the staged copy may come of relative paths, which it took as from the wrong folder.

@@ -188,10 +188,16 @@ fn asked(container: &ContainerDetails, probe: &HealthProbe, observed: &Observed,
     // What was never reached in this run has not been seen to be unwell, and a restart leads nowhere either.
     let unreachable = match failing {
         Some(Failing::Unreachable) => true,
+        // From another container the host is asked at its gateway: what listens on its loopback alone refuses that.
+        Some(Failing::Refused) => {
+            is_on_host_network(container) && observed.host_address.is_some_and(|at| !at.is_loopback())
+        }
         Some(Failing::Silent) => !apart.is_empty(),
         _ => false,
     };
-    if unreachable && !was_ready && health == Health::Unhealthy {
+    // A controller that has lost its networks has lost sight of what it reached before.
+    let is_cut_off = failing == Some(Failing::Unreachable) && !apart.is_empty();
+    if unreachable && (!was_ready || is_cut_off) && health == Health::Unhealthy {
         return Own::out_of_reach(format!(
             "it cannot be reached from here, and a restart would not change that: {message}{apart}; name a network that leads to it \
              in spec.health.network, or use spec.health.exec or docker"

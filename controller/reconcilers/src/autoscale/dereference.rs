@@ -51,9 +51,10 @@ pub(super) async fn situation(
         let measured: Vec<Replica<'_>> = containers
             .iter()
             .map(|(name, limit)| Replica {
-                samples: view.samples(name),
-                cores: limit.cores,
-                memory_limit: limit.memory,
+                // A share of an unknown limit is unknown, too.
+                samples: limit.map_or(&[], |_| view.samples(name)),
+                cores: limit.and_then(|limit| limit.cores),
+                memory_limit: limit.and_then(|limit| limit.memory),
             })
             .collect();
         let targets = 0..spec.targets.len();
@@ -164,7 +165,7 @@ impl Limits {
         spec: &Autoscale,
         status: &WorkloadStatus,
         replicas: &Replicas,
-    ) -> Vec<(String, Limit)> {
+    ) -> Vec<(String, Option<Limit>)> {
         let is_used = |metric| matches!(metric, AutoscaleMetric::Cpu | AutoscaleMetric::Memory);
         let used = spec.targets.iter().any(|target| is_used(target.metric));
         let rows = status
@@ -174,24 +175,25 @@ impl Limits {
         let limits = rows.map(|row| async {
             let limit = match used {
                 true => self.one(context, &row.id).await,
-                false => Limit::default(),
+                false => Some(Limit::default()),
             };
             (row.name.clone(), limit)
         });
         join_all(limits).await
     }
 
-    async fn one(&self, context: &Context, id: &ContainerId) -> Limit {
+    /// `None` where it cannot be read.
+    async fn one(&self, context: &Context, id: &ContainerId) -> Option<Limit> {
         let now = context.clock.now();
         let known = {
             let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             kept.get(id).copied()
         };
         if let Some((_, limit)) = known.filter(|(at, _)| at.age(now) < KEPT) {
-            return limit;
+            return Some(limit);
         }
         let Ok(Some(details)) = context.engine.inspect(id).await else {
-            return known.map(|(_, limit)| limit).unwrap_or_default();
+            return known.map(|(_, limit)| limit);
         };
         let limit = Limit {
             cores: cores(&details.host_config),
@@ -202,6 +204,6 @@ impl Limits {
             kept.clear();
         }
         kept.insert(id.clone(), (now, limit));
-        limit
+        Some(limit)
     }
 }

@@ -123,7 +123,7 @@ async fn configure(
     };
     let accepted = match adjusts {
         true => adjust(context, memory, &nginx, balancer, rendered).await,
-        false => replace(&nginx, rendered).await,
+        false => replace(&nginx, balancer, rendered).await,
     };
     let Accepted { check, reloaded_at } = accepted.map_err(failed)?;
     let at = reloaded_at.unwrap_or_else(|| context.clock.now());
@@ -260,8 +260,27 @@ async fn write_and_test(
 }
 
 /// Lets nginx judge the whole configuration with the new file in it, and only then touches the live file.
-async fn replace(nginx: &Nginx<'_>, rendered: &Rendered) -> Result<Accepted, nginx::Error> {
-    let check = nginx.test_staged(&rendered.text).await?;
+///
+/// Where no copy can be made that includes it, as through an include of an include, nginx judges it in its place, if it reads
+/// it there and the last good one can be put back.
+async fn replace(
+    nginx: &Nginx<'_>,
+    balancer: &ValidatedLoadBalancer,
+    rendered: &Rendered,
+) -> Result<Accepted, nginx::Error> {
+    let check = match nginx.test_staged(&rendered.text).await {
+        Err(nginx::Error::Misfit { .. }) if balancer.good.is_some() && nginx.reads_live().await => {
+            let said = write_and_test(nginx, balancer, &rendered.text).await?;
+            return Ok(Accepted {
+                check: Checked {
+                    said,
+                    ..Checked::default()
+                },
+                reloaded_at: None,
+            });
+        }
+        check => check?,
+    };
     nginx.write(&rendered.text).await?;
     Ok(Accepted {
         check,

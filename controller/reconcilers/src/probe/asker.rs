@@ -11,7 +11,7 @@ use aegis_docker::{Engine, EngineError, EngineResult};
 use aegis_planning::probe::{ProbeRequest, Target};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::answer::{Failure, judged, judged_command, judged_grpc};
 
@@ -90,6 +90,10 @@ fn not_ended(command: &[String], bound: Duration) -> Failure {
     }
 }
 
+/// How long a command that does not end is not run again. An engine that stalls looks the same, and must not be held against
+/// the container once it is back.
+const GIVEN_UP: Duration = Duration::from_secs(60);
+
 /// A command that is under way.
 type Running = BoxFuture<'static, EngineResult<ExecOutput>>;
 
@@ -101,8 +105,9 @@ pub(super) struct Asker<'a> {
     kept: KeptConnection,
     /// An engine cannot end a command, so no second one is begun beside one that hangs.
     running: Option<Running>,
-    /// A command did not even end within the engine's own bound: it is not run again in this run of the container.
-    gave_up: bool,
+    /// A command did not even end within the engine's own bound, be it that it hangs or that the engine did: it is not run
+    /// again before then.
+    gave_up: Option<Instant>,
 }
 
 impl<'a> Asker<'a> {
@@ -116,7 +121,7 @@ impl<'a> Asker<'a> {
             found,
             kept: KeptConnection::default(),
             running: None,
-            gave_up: false,
+            gave_up: None,
         }
     }
 
@@ -150,11 +155,11 @@ impl<'a> Asker<'a> {
         command: &[String],
     ) -> Result<String, Failure> {
         let bound = self.target.timeout;
-        if self.gave_up {
+        if self.gave_up.is_some_and(|until| Instant::now() < until) {
             return Err(Failure {
                 failing: Failing::Silent,
                 text: format!(
-                    "exec {}: it does not end, so it is not run again before the container is restarted",
+                    "exec {}: it has not ended, so it is not run again for a minute",
                     command.first().map(String::as_str).unwrap_or_default()
                 ),
             });
@@ -163,7 +168,7 @@ impl<'a> Asker<'a> {
         let mut running = self.running.take().unwrap_or_else(|| begin(engine, id, command));
         match timeout(bound, &mut running).await {
             Ok(Err(error @ EngineError::Timeout { .. })) => {
-                self.gave_up = true;
+                self.gave_up = Some(Instant::now() + GIVEN_UP);
                 judged_command(command, Err(error))
             }
             Ok(_) if late => Err(not_ended(command, bound)),

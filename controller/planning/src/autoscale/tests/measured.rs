@@ -25,6 +25,7 @@ fn sample(secs: i64, cpu: f32, memory: u64) -> Sample {
 fn settled(since: Option<i64>) -> Replicas {
     Replicas {
         settled: since.map(at),
+        serving: vec!["web".to_owned()],
         ..Replicas::default()
     }
 }
@@ -211,4 +212,32 @@ fn memory_needs_a_limit_and_cpu_limits_are_read_in_both_spellings() {
     );
     assert_eq!(limit(r#"{"CpuQuota": -1}"#), None);
     let _: Time = at(0);
+}
+
+#[test]
+fn where_no_replica_serves_requests_cannot_be_measured_and_are_not_none() {
+    for target in [
+        "{metric: RequestsPerSecond, value: 1}",
+        "{metric: InFlight, value: 1}",
+        "{metric: LatencyP95, milliseconds: 100}",
+    ] {
+        let spec = spec(target, "metricWindow: 24s");
+        let nothing = counted(-60, Vec::new());
+        let read = measure(&spec, 0, &[], &Replicas::default(), &nothing, at(29));
+        assert!(matches!(read, Reading::Missing(_)), "{target}: {read:?}");
+    }
+}
+
+#[test]
+fn one_slow_answer_among_few_is_no_latency_that_adds_replicas() {
+    let spec = spec("{metric: LatencyP95, milliseconds: 100}", "metricWindow: 24s");
+    let of = |count: u32| {
+        let spans = vec![span(12, count, 4000)];
+        match measure(&spec, 0, &[], &settled(None), &counted(-60, spans), at(29)) {
+            Reading::Latency { millis, .. } => millis,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(of(19) <= 100.0, "{}", of(19));
+    assert!(of(20) > 1000.0, "{}", of(20));
 }

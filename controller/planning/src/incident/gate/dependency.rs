@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use aegis_api::observed::ContainerState;
 use aegis_api::symptom::SymptomClass;
 use aegis_api::workload::Health;
 use aegis_api::{Kind, Reason, SymptomKind, Workload};
@@ -12,6 +13,8 @@ use super::{Case, Ruling};
 
 /// How far back requests are counted, and a moment for the last of them to be logged.
 const OF_REQUESTS: Duration = Duration::from_secs(65);
+/// How long it waits: then a human is asked, for what it waits for may never come.
+const LONGEST: Duration = Duration::from_secs(900);
 /// How far back a log is read.
 const OF_LOGS: Duration = Duration::from_secs(305);
 
@@ -24,24 +27,53 @@ pub(super) fn down(case: &Case<'_>) -> Option<Ruling> {
     }
     let workload = case.incident.target.as_deref().ok()?;
     let message = trouble(case, workload)
-        .or_else(|| came_back(case))
-        .or_else(|| not_known_yet(case))?;
-    Some(Ruling::Wait {
-        reason: Reason::DependencyDown,
-        message: format!("{message}: that comes first"),
-    })
+        .or_else(|| came_back(case, workload))
+        .or_else(|| not_known_yet(case, workload))?;
+    let reason = Reason::DependencyDown;
+    if age(case) >= LONGEST {
+        let message = format!("{message}, for longer than {} min", LONGEST.as_secs() / 60);
+        return Some(Ruling::NeedsApproval { reason, message });
+    }
+    let message = format!("{message}: that comes first");
+    Some(Ruling::Wait { reason, message })
 }
 
-/// What of it is not well now.
+/// How long the incident has been open.
+fn age(case: &Case<'_>) -> Duration {
+    let opened = case.incident.incident.metadata.creation_timestamp.as_ref();
+    let age = opened.map(|opened| case.incident.now.0.duration_since(opened.0));
+    age.and_then(|age| Duration::try_from(age).ok())
+        .unwrap_or_default()
+}
+
+/// What the workload cannot do without, of the Workloads that it depends on.
+fn needed<'a>(case: &'a Case<'_>, workload: &'a Workload) -> impl Iterator<Item = &'a Workload> + Clone {
+    let rows = workload.status.iter().flat_map(|status| &status.dependencies);
+    let is_optional = |name: &str| {
+        let mut optional = workload.spec.optional_dependencies.iter();
+        optional.any(|optional| optional.as_str() == name)
+    };
+    let named = rows.filter(|row| is_optional(&row.name));
+    let optional: Vec<&str> = named.filter_map(|row| row.workload.as_deref()).collect();
+    let all = case.incident.dependencies.iter().map(|needed| &**needed);
+    all.filter(move |needed| !optional.contains(&needed.name()))
+}
+
+/// What of it is not well now. One replica of several is no trouble of those that use it.
 fn trouble(case: &Case<'_>, workload: &Workload) -> Option<String> {
-    let needed = case.incident.dependencies.iter().map(|needed| &**needed);
+    let needed = needed(case, workload);
     let own = needed.clone().find_map(|needed| {
         let status = needed.status.as_ref()?;
+        if status.ready_replicas > 0 || needed.spec.replicas == 0 {
+            return None;
+        }
         let mut rows = status.instances.iter();
         let failing = rows.find(|row| row.health == Health::Unhealthy || row.unhealthy_since.is_some());
+        // What cannot be probed may be well.
+        let mut rows = status.instances.iter();
         match failing {
             Some(row) => Some(format!("{} fails its probe", row.name)),
-            None if status.ready_replicas == 0 && needed.spec.replicas > 0 => {
+            None if rows.all(|row| row.state != ContainerState::Running) => {
                 Some(format!("no container of {} is ready", needed.name()))
             }
             None => None,
@@ -56,38 +88,35 @@ fn trouble(case: &Case<'_>, workload: &Workload) -> Option<String> {
 }
 
 /// What of it was not well a moment ago, so that what was measured may be of then.
-fn came_back(case: &Case<'_>) -> Option<String> {
+fn came_back(case: &Case<'_>, workload: &Workload) -> Option<String> {
     let of_log = |kind| kind == SymptomKind::ErrorBurst;
     let mut symptoms = case.incident.status.symptoms.iter();
     let window = match symptoms.any(|symptom| of_log(symptom.kind)) {
         true => OF_LOGS,
         false => OF_REQUESTS,
     };
-    let needed = case
-        .incident
-        .dependencies
-        .iter()
-        .flat_map(|needed| &needed.status);
-    let mut rows = needed.flat_map(|status| &status.instances);
-    let back = rows.find(|row| {
-        row.ready_since
-            .is_some_and(|since| since.age(case.incident.now) < window)
-    })?;
-    Some(format!("{} is ready only since a moment ago", back.name))
+    needed(case, workload).find_map(|needed| {
+        let ready = needed.status.iter().flat_map(|status| &status.instances);
+        let mut ready = ready.filter_map(|row| Some((row, row.ready_since?)));
+        let first = ready.next()?;
+        // Another served all the while.
+        let mut all = std::iter::once(first).chain(ready);
+        let is_back = all.all(|(_, since)| since.age(case.incident.now) < window);
+        is_back.then(|| format!("{} is ready only since a moment ago", first.0.name))
+    })
 }
 
 /// An alert may come before the probe of what is at fault has failed often enough.
-fn not_known_yet(case: &Case<'_>) -> Option<String> {
-    let opened = case.incident.incident.metadata.creation_timestamp.as_ref()?.0;
-    let age = case.incident.now.0.duration_since(opened);
-    let mut needed = case.incident.dependencies.iter();
-    let slow = needed.find(|needed| {
+fn not_known_yet(case: &Case<'_>, workload: &Workload) -> Option<String> {
+    case.incident.incident.metadata.creation_timestamp.as_ref()?;
+    let age = age(case);
+    let slow = needed(case, workload).find(|needed| {
         let probe = needed.spec.health.as_ref();
         let failed = probe.map(|probe| {
             let once = probe.interval.std().saturating_add(probe.timeout.std());
             once.saturating_mul(probe.failure_threshold)
         });
-        failed.is_some_and(|failed| age.unsigned_abs() < failed)
+        failed.is_some_and(|failed| age < failed)
     })?;
     Some(format!("whether {} is well shows soon", slow.name()))
 }
@@ -143,6 +172,10 @@ mod tests {
                 assert_eq!(reason, Reason::DependencyDown);
                 Some(message)
             }
+            Some(Ruling::NeedsApproval { reason, message }) => {
+                assert_eq!(reason, Reason::DependencyDown);
+                Some(format!("a human: {message}"))
+            }
             None => None,
             Some(other) => panic!("{other:?}"),
         }
@@ -191,5 +224,21 @@ mod tests {
         let well = db(&json!({}), 1);
         assert!(ruled(&[SymptomKind::HttpErrors], &well, 3).is_some());
         assert_eq!(ruled(&[SymptomKind::HttpErrors], &well, 10), None);
+    }
+
+    #[test]
+    fn what_it_waits_for_in_vain_is_put_before_a_human_in_the_end() {
+        let failing = db(&json!({"health": "Unhealthy"}), 0);
+        let waits = |age| ruled(&[SymptomKind::HttpErrors], &failing, age).unwrap();
+        assert!(!waits(899).starts_with("a human"), "{}", waits(899));
+        assert!(waits(900).starts_with("a human"), "{}", waits(900));
+    }
+
+    #[test]
+    fn a_dependency_that_serves_with_one_replica_less_or_cannot_be_probed_holds_nothing_back() {
+        let (kinds, old) = (&[SymptomKind::HttpErrors], 600);
+        assert_eq!(ruled(kinds, &db(&json!({"health": "Unhealthy"}), 1), old), None);
+        assert_eq!(ruled(kinds, &db(&json!({"health": "Unknown"}), 0), old), None);
+        assert!(ruled(kinds, &db(&json!({"health": "Unhealthy"}), 0), old).is_some());
     }
 }

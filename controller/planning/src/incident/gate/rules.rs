@@ -200,7 +200,9 @@ pub(super) fn not_allowed(case: &Case<'_>) -> Option<Ruling> {
 pub(super) fn cannot_restart(case: &Case<'_>) -> Option<Ruling> {
     let workload = case.incident.target.as_ref().ok()?;
     let rows = workload.status.iter().flat_map(|status| &status.instances);
-    let obstacles: Vec<&str> = rows.filter_map(|row| row.cannot_restart.as_deref()).collect();
+    // Only what runs is stopped by it, and what leaves need not come back.
+    let stopped = rows.filter(|row| row.state == ContainerState::Running && !row.draining);
+    let obstacles: Vec<&str> = stopped.filter_map(|row| row.cannot_restart.as_deref()).collect();
     (case.action == Action::Restart && !obstacles.is_empty()).then(|| Ruling::Refuse {
         message: format!("RESTART cannot be done: {}", obstacles.join("; ")),
     })

@@ -217,6 +217,13 @@ fn what_was_never_reached_in_its_run_is_unknown_and_not_unhealthy() {
         ("it hangs", Failing::Silent, false, false, false),
         ("a network that is not shared", Failing::Silent, false, true, true),
         (
+            "reached before the controller lost the network",
+            Failing::Unreachable,
+            true,
+            true,
+            true,
+        ),
+        (
             "not shared, but reached before",
             Failing::Silent,
             true,

@@ -88,6 +88,14 @@ impl Nginx<'_> {
         }
     }
 
+    /// Whether nginx, as it is configured now, reads the file that is ours.
+    pub(in crate::load_balancer) async fn reads_live(&self) -> bool {
+        let command = ["nginx", "-T", "-c", self.paths.main];
+        let answer = self.engine.exec(self.container, &command, &[]).await;
+        let title = format!("# configuration file {}:", self.paths.config);
+        answer.is_ok_and(|answer| answer.exit_code == 0 && answer.output.lines().any(|line| line == title))
+    }
+
     async fn stage(&self, folder: &str, files: &[(String, Vec<u8>)]) -> Result<(), Error> {
         let staged = self.engine.put_files(self.container, folder, files).await;
         staged.map_err(|error| self.unwritten("stage the new configuration", error))
