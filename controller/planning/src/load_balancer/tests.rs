@@ -567,14 +567,14 @@ fn what_an_application_needs_of_nginx_is_a_field() {
         (
             none(),
             none(),
-            "client_max_body_size 0;\n    proxy_request_buffering off;",
-            "m;",
+            "client_max_body_size 0;",
+            "proxy_request_buffering",
         ),
         (
             json!({"maxBodyMb": 8}),
             none(),
             "client_max_body_size 8m;",
-            "proxy_request_buffering",
+            "client_max_body_size 0;",
         ),
         (none(), none(), "proxy_read_timeout 60s;", "proxy_buffering off;"),
         (
