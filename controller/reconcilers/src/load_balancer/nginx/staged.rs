@@ -10,6 +10,9 @@ use super::{Error, Nginx, split};
 /// What a title of nginx's first process begins with.
 const MASTER: &str = "nginx: master process";
 
+/// How often nginx is asked for its files: an engine under load may lose what a short command printed.
+const DUMPS: u32 = 3;
+
 /// What came of a check that nginx passed.
 #[derive(Debug, Default)]
 pub(in crate::load_balancer) struct Checked {
@@ -160,10 +163,16 @@ impl Nginx<'_> {
     /// All files but ours that nginx reads, as far as it says: nothing but advice depends on them.
     async fn others(&self) -> Texts {
         let command = ["nginx", "-T", "-c", self.paths.main];
-        let answer = self.engine.exec(self.container, &command, &[]).await;
-        let mut files = answer
-            .map(|answer| neighbours::dumped(&answer.output))
-            .unwrap_or_default();
+        let mut files = Texts::new();
+        for _ in 0..DUMPS {
+            let answer = self.engine.exec(self.container, &command, &[]).await;
+            files = answer
+                .map(|answer| neighbours::dumped(&answer.output))
+                .unwrap_or_default();
+            if !files.is_empty() {
+                break;
+            }
+        }
         files.retain(|(path, _)| path != self.paths.config);
         files
     }
