@@ -10,7 +10,7 @@ use super::{Error, Nginx, split};
 /// What a title of nginx's first process begins with.
 const MASTER: &str = "nginx: master process";
 
-/// How often nginx is asked for its files: an engine under load may lose what a short command printed.
+/// How often `nginx -T` is tried: an engine under load may lose what a short command printed.
 const DUMPS: u32 = 3;
 
 /// What came of a check that nginx passed.
