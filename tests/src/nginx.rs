@@ -58,7 +58,7 @@ impl Nginx {
         }
     }
 
-    /// The regular files directly in a folder of the container, by name.
+    /// The files at a path of the container, a file or a folder, by name.
     pub async fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
         let options = DownloadFromContainerOptionsBuilder::default()
             .path(folder)
@@ -72,7 +72,7 @@ impl Nginx {
                 Ok(all)
             })
             .await
-            .expect("the folder can be read");
+            .expect("the path can be read");
         let mut files = BTreeMap::new();
         for entry in tar::Archive::new(archive.as_slice())
             .entries()
@@ -89,31 +89,9 @@ impl Nginx {
 
     /// The configuration file as it lies in the container.
     pub async fn config(&self) -> String {
-        let options = DownloadFromContainerOptionsBuilder::default()
-            .path(CONFIG)
-            .build();
-        let stream = self
-            .docker
-            .download_from_container(&self.container.id, Some(options));
-        let archive: Vec<u8> = stream
-            .try_fold(Vec::new(), async |mut all, chunk| {
-                all.extend_from_slice(&chunk);
-                Ok(all)
-            })
-            .await
-            .expect("nginx's configuration can be read");
-        let mut text = String::new();
-        let mut archive = tar::Archive::new(archive.as_slice());
-        let file = archive
-            .entries()
-            .expect("an archive")
-            .next()
-            .expect("one file")
-            .expect("a whole file");
-        { file }
-            .read_to_string(&mut text)
-            .expect("a configuration is UTF-8");
-        text
+        let files = self.files(CONFIG).await;
+        let content = files.into_values().next().expect("one file");
+        String::from_utf8(content).expect("a configuration is UTF-8")
     }
 
     /// Addresses in its `server` lines.

@@ -7,6 +7,7 @@ use aegis_api::workload::autoscale::{AutoscaleHold, AutoscaleStatus, HoldBy, Sca
 use aegis_api::{Duration, Incident, Kind, Phase, Reason, Silence, Time, Workload, WorkloadStatus};
 
 use super::{Situation, Subject};
+use crate::incident::validate::is_active;
 use crate::{hold, ledger};
 
 /// Who set the replicas that there are.
@@ -165,12 +166,7 @@ fn of_incident(incident: &Incident) -> Option<IncidentHold> {
     let replicas = status.plan.as_ref().and_then(|plan| plan.patch.replicas);
     match phase {
         // A change of the spec would begin them again.
-        Phase::Analysing
-        | Phase::CouncilReview
-        | Phase::Approved
-        | Phase::Executing
-        | Phase::Scaling
-        | Phase::Verifying => Some(IncidentHold {
+        phase if is_active(phase) => Some(IncidentHold {
             whole: true,
             floor: 0,
             message: format!(
@@ -188,7 +184,7 @@ fn of_incident(incident: &Incident) -> Option<IncidentHold> {
                 ),
             })
         }
-        Phase::Received | Phase::AwaitingApproval | Phase::Resolved | Phase::Failed | Phase::DryRun => None,
+        _ => None,
     }
 }
 

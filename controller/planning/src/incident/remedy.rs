@@ -69,27 +69,26 @@ fn patch(
         replicas: Some(wanted),
         ..Patch::default()
     };
-    // Above it autoscaling would take back what the plan has set.
-    let by_load = workload.spec.autoscale.as_ref();
-    let most_by_load = by_load.map_or(u32::MAX, |spec| in_force(spec, incident.now).max);
     match action {
         Action::Noop => Ok(Patch::default()),
         Action::Restart => Ok(Patch {
             restarted_at: Some(incident.now),
             ..Patch::default()
         }),
-        Action::ScaleUp => match current
-            .saturating_add(count.max(1))
-            .min(incident.max_replicas)
-            .min(most_by_load)
-        {
-            wanted if wanted > current => Ok(replicas(wanted)),
-            _ if most_by_load <= current => Err(CannotPrescribe::AtMostByLoad { current }),
-            _ => Err(CannotPrescribe::AtMost {
-                current,
-                policy: policy(),
-            }),
-        },
+        Action::ScaleUp => {
+            // Above it autoscaling would take back what the plan has set.
+            let by_load = workload.spec.autoscale.as_ref();
+            let most_by_load = by_load.map_or(u32::MAX, |spec| in_force(spec, incident.now).max);
+            let wanted = current.saturating_add(count.max(1));
+            match wanted.min(incident.max_replicas).min(most_by_load) {
+                wanted if wanted > current => Ok(replicas(wanted)),
+                _ if most_by_load <= current => Err(CannotPrescribe::AtMostByLoad { current }),
+                _ => Err(CannotPrescribe::AtMost {
+                    current,
+                    policy: policy(),
+                }),
+            }
+        }
         Action::ScaleDown => match current
             .saturating_sub(count.max(1))
             .max(incident.policy.replicas.min)

@@ -213,7 +213,7 @@ pub fn target(incident: &Incident, workloads: &[Arc<Workload>]) -> Result<Arc<Wo
 }
 
 /// Whether the remediation of an incident is past its beginning and not over: it has the workload to itself.
-fn is_active(phase: Phase) -> bool {
+pub(crate) fn is_active(phase: Phase) -> bool {
     match phase {
         Phase::Analysing
         | Phase::CouncilReview

@@ -93,10 +93,8 @@ impl Nginx<'_> {
 
     /// Whether nginx, as it is configured now, reads the file that is ours.
     pub(in crate::load_balancer) async fn reads_live(&self) -> bool {
-        let command = ["nginx", "-T", "-c", self.paths.main];
-        let answer = self.engine.exec(self.container, &command, &[]).await;
-        let title = format!("# configuration file {}:", self.paths.config);
-        answer.is_ok_and(|answer| answer.exit_code == 0 && answer.output.lines().any(|line| line == title))
+        let files = self.dumped().await;
+        files.iter().any(|(path, _)| path == self.paths.config)
     }
 
     async fn stage(&self, folder: &str, files: &[(String, Vec<u8>)]) -> Result<(), Error> {
@@ -162,6 +160,13 @@ impl Nginx<'_> {
 
     /// All files but ours that nginx reads, as far as it says: nothing but advice depends on them.
     async fn others(&self) -> Texts {
+        let mut files = self.dumped().await;
+        files.retain(|(path, _)| path != self.paths.config);
+        files
+    }
+
+    /// The files that nginx reads; none where it refuses them, too.
+    async fn dumped(&self) -> Texts {
         let command = ["nginx", "-T", "-c", self.paths.main];
         let mut files = Texts::new();
         for _ in 0..DUMPS {
@@ -173,7 +178,6 @@ impl Nginx<'_> {
                 break;
             }
         }
-        files.retain(|(path, _)| path != self.paths.config);
         files
     }
 
