@@ -8,7 +8,7 @@ pub(crate) mod status;
 mod tls;
 pub(crate) mod watch;
 
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
@@ -51,7 +51,7 @@ pub(crate) enum Body<'a> {
 impl Client {
     /// Prepares a client; does not connect yet.
     pub(crate) fn new(settings: &Settings, console: Console) -> Result<Self, CliError> {
-        install_crypto_provider();
+        aegis_outgoing::install_crypto();
         let authorization = settings
             .token
             .as_ref()
@@ -284,16 +284,6 @@ fn date(headers: &HeaderMap) -> Option<Time> {
     let text = headers.get(DATE)?.to_str().ok()?;
     let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text);
     time.ok().map(Time)
-}
-
-fn install_crypto_provider() {
-    static INSTALL: Once = Once::new();
-    INSTALL.call_once(|| {
-        // An error means that one is installed already, which is as good.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .unwrap_or_default();
-    });
 }
 
 #[cfg(test)]

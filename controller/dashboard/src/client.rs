@@ -2,7 +2,6 @@
 //! shows the token.
 
 use std::path::PathBuf;
-use std::sync::Once;
 use std::time::Duration;
 
 use aegis_api::wire::{ContainerMetrics, ContainerRow, HealthAnswer, IncidentResult, RunbookList};
@@ -134,25 +133,10 @@ impl Client {
 }
 
 fn http() -> reqwest::Result<reqwest::Client> {
-    static CRYPTO: Once = Once::new();
-    CRYPTO.call_once(|| {
-        // An error means that one is installed already, which is as good.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .unwrap_or_default();
-    });
-    // The image has no certificates of its own.
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .map(|der| reqwest::Certificate::from_der(der))
-        .collect::<reqwest::Result<Vec<_>>>()?;
-    reqwest::Client::builder()
+    aegis_outgoing::client_builder()?
         .user_agent(concat!("aegis-dashboard/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .timeout(TIMEOUT)
-        .tls_certs_merge(roots)
-        // A redirect could take the token to another host.
-        .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .build()
 }

@@ -1,6 +1,5 @@
 //! The HTTP client of all destinations, and how much of an answer is read. Does I/O.
 
-use std::sync::Once;
 use std::time::Duration;
 
 use aegis_api::error::root_cause;
@@ -55,33 +54,15 @@ pub(crate) fn trimmed(secret: &SecretString) -> SecretString {
     SecretString::from(secret.expose_secret().trim().to_owned())
 }
 
-/// What TLS is spoken with; the image has no certificates of its own.
-pub(crate) fn install_crypto() {
-    static CRYPTO: Once = Once::new();
-    CRYPTO.call_once(|| {
-        // An error means that one is installed already, which is as good.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .unwrap_or_default();
-    });
-}
-
 pub(crate) fn client() -> Result<Client, ConfigError> {
-    install_crypto();
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .map(|der| reqwest::Certificate::from_der(der))
-        .collect::<reqwest::Result<Vec<_>>>()
-        .map_err(ConfigError::Client)?;
-    Client::builder()
-        .user_agent(concat!("aegisops/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT)
-        .timeout(TIMEOUT)
-        .tls_certs_merge(roots)
-        // A redirect could take an incident's text to another host.
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(ConfigError::Client)
+    let built = aegis_outgoing::client_builder().and_then(|builder| {
+        builder
+            .user_agent(concat!("aegisops/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .timeout(TIMEOUT)
+            .build()
+    });
+    built.map_err(ConfigError::Client)
 }
 
 /// An answer, read up to a bound.

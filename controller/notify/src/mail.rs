@@ -224,7 +224,7 @@ fn transport(url: &SecretString) -> Result<AsyncSmtpTransport<Tokio1Executor>, C
 }
 
 fn parameters(host: &str) -> Result<TlsParameters, ConfigError> {
-    client::install_crypto();
+    aegis_outgoing::install_crypto();
     let failed = |error: lettre::transport::smtp::Error| ConfigError::Setting {
         name: URL,
         why: format!("no TLS with {host}: {}", root_cause(&error)),

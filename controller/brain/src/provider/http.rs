@@ -2,7 +2,6 @@
 //! their header. Does I/O.
 
 use std::net::IpAddr;
-use std::sync::Once;
 use std::time::Duration;
 
 use aegis_api::error::root_cause;
@@ -178,24 +177,9 @@ pub(super) fn error_words(body: &[u8]) -> String {
 }
 
 fn client(url: &Url, connect: Duration) -> reqwest::Result<Client> {
-    static CRYPTO: Once = Once::new();
-    CRYPTO.call_once(|| {
-        // An error means that one is installed already, which is as good.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .unwrap_or_default();
-    });
-    // An image without a file system of its own has no certificates: those that every browser trusts come along.
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .map(|der| reqwest::Certificate::from_der(der))
-        .collect::<reqwest::Result<Vec<_>>>()?;
-    let mut builder = Client::builder()
+    let mut builder = aegis_outgoing::client_builder()?
         .user_agent(concat!("aegis-brain/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(connect)
-        .tls_certs_merge(roots)
-        // A redirect could take the key and the logs to another host.
-        .redirect(reqwest::redirect::Policy::none());
+        .connect_timeout(connect);
     if is_loopback(url) {
         // A proxy is a way out of this host.
         builder = builder.no_proxy();

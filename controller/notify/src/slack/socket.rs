@@ -68,7 +68,7 @@ impl SocketMode {
                     .to_owned(),
             });
         }
-        client::install_crypto();
+        aegis_outgoing::install_crypto();
         let mut roots = RootCertStore::empty();
         let certificates = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
         roots.add_parsable_certificates(certificates.iter().cloned());

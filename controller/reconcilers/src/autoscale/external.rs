@@ -101,23 +101,13 @@ impl Externals {
 }
 
 fn client() -> Result<Client, String> {
-    // An error means that one is installed already, which is as good.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .unwrap_or_default();
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .map(|der| reqwest::Certificate::from_der(der))
-        .collect::<reqwest::Result<Vec<_>>>()
-        .map_err(|error| cause(&error))?;
-    Client::builder()
-        .user_agent(concat!("aegisops/", env!("CARGO_PKG_VERSION")))
-        .timeout(TIMEOUT)
-        .tls_certs_merge(roots)
-        // It could take the token to another host, and lead where the manifest does not.
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| cause(&error))
+    let built = aegis_outgoing::client_builder().and_then(|builder| {
+        builder
+            .user_agent(concat!("aegisops/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIMEOUT)
+            .build()
+    });
+    built.map_err(|error| cause(&error))
 }
 
 /// The innermost reason, without the address.
