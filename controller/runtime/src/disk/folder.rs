@@ -15,6 +15,9 @@ use super::spec_file;
 use super::{Disk, DiskError};
 use crate::store::object::Desired;
 
+/// How often a folder is listed that is exchanged meanwhile.
+const LISTED_AT_MOST: usize = 5;
+
 /// What a folder holds that concerns us.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -73,22 +76,44 @@ impl Disk {
     pub(crate) fn list_only(&self, infos: &[&'static KindInfo]) -> Listing {
         let mut listing = Listing::default();
         for info in infos {
-            let before = self.folder(info);
-            let listed = match before {
-                Folder::Same | Folder::Other(_) => {
-                    list_folder(&self.dir.join(info.plural), &self.dir, info, &mut listing)
-                }
-                Folder::Missing | Folder::Unusable(_) | Folder::Away => Ok(()),
-            };
-            let found = match (listed, self.folder(info)) {
-                // It went, or came, meanwhile.
-                (_, after) if after != before => after,
-                (Err(error), _) => Folder::Unusable(format!("the folder cannot be read: {error}")),
-                (Ok(()), after) => after,
-            };
+            let read = |into: &mut Listing| list_folder(&self.dir.join(info.plural), &self.dir, info, into);
+            let (found, of_kind) = self.list_steady(info, read);
+            listing.specs.extend(of_kind.specs);
+            listing.statuses.extend(of_kind.statuses);
+            listing.misnamed.extend(of_kind.misnamed);
             listing.folders.insert(info.plural, found);
         }
         listing
+    }
+
+    /// Reads one kind's folder so that what is listed was in the folder that is answered: files of one that was there
+    /// before would vouch for another that lacks them.
+    fn list_steady(
+        &self,
+        info: &'static KindInfo,
+        read: impl Fn(&mut Listing) -> io::Result<()>,
+    ) -> (Folder, Listing) {
+        let mut before = self.folder(info);
+        for _ in 0..LISTED_AT_MOST {
+            let mut listing = Listing::default();
+            let listed = match before {
+                Folder::Same | Folder::Other(_) => read(&mut listing),
+                Folder::Missing | Folder::Unusable(_) | Folder::Away => return (before, listing),
+            };
+            let after = self.folder(info);
+            if after == before {
+                return match listed {
+                    Ok(()) => (after, listing),
+                    Err(error) => {
+                        let why = format!("the folder cannot be read: {error}");
+                        (Folder::Unusable(why), listing)
+                    }
+                };
+            }
+            before = after;
+        }
+        let why = "it was replaced by another one each time it was read".to_owned();
+        (Folder::Unusable(why), Listing::default())
     }
 
     /// Removes what interrupted writes have left behind.
@@ -233,3 +258,6 @@ fn is_alias(path: &Path, dir: &Path) -> bool {
     let in_a_folder = |info: &KindInfo| target.parent() == Some(&dir.join(info.plural));
     matches!(FileName::of(&file_name), FileName::Spec(_)) && KINDS.iter().any(in_a_folder)
 }
+
+#[cfg(test)]
+mod tests;
