@@ -30,7 +30,7 @@ impl Observer for FeedObserver {
         }
         let generation = aegis_api::kinds::find(r.kind)
             .and_then(|info| self.context.store.get_stored(info, r.name))
-            .and_then(|object| object.value.pointer("/metadata/generation")?.as_i64());
+            .map(|object| object.generation());
         let requeue = r
             .requeue_after
             .map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));

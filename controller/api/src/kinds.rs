@@ -13,6 +13,7 @@ use crate::condition::ConditionType;
 use crate::conversion::Convert;
 use crate::defaults::{Defaults, Fill};
 use crate::facets::{Faceted, Facets};
+use crate::meta::ObjectMeta;
 use crate::validate::{FieldError, Rules, SchemaCheck, strip_nulls};
 use crate::{
     AlertSource, Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Silence, Workload,
@@ -145,6 +146,7 @@ pub struct KindInfo {
     decode: fn(Value, &Defaults) -> Result<AnyKind, Vec<FieldError>>,
     convert: fn(&mut Value),
     facets: fn(&AnyKind) -> Facets,
+    meta: fn(&AnyKind) -> Option<&ObjectMeta>,
 }
 
 /// The kind that a person calls `name`: kind, plural, singular or short name, in any case.
@@ -191,12 +193,18 @@ impl KindInfo {
             decode: decode::<K>,
             convert: K::Status::convert,
             facets: facets::<K>,
+            meta: meta::<K>,
         }
     }
 
     /// What is kept beside an object of this kind; nothing for one of another.
     pub fn facets(&self, object: &AnyKind) -> Facets {
         (self.facets)(object)
+    }
+
+    /// The metadata of an object of this kind; none of one of another.
+    pub fn meta<'a>(&self, object: &'a AnyKind) -> Option<&'a ObjectMeta> {
+        (self.meta)(object)
     }
 
     /// The condition of this kind that a person calls `name`, in any case of letters.
@@ -254,6 +262,10 @@ fn facets<K: Kind>(object: &AnyKind) -> Facets {
         .downcast_ref::<K>()
         .map(Faceted::facets)
         .unwrap_or_default()
+}
+
+fn meta<K: Kind>(object: &AnyKind) -> Option<&ObjectMeta> {
+    object.downcast_ref::<K>().map(Resource::meta)
 }
 
 fn decode<K: Kind>(mut object: Value, defaults: &Defaults) -> Result<AnyKind, Vec<FieldError>> {

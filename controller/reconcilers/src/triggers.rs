@@ -122,9 +122,8 @@ fn is_kind<K: Kind>(event: &StoreEvent) -> bool {
 
 /// Whether people changed the desired state, or what they attach to it.
 fn is_asked(event: &StoreEvent) -> bool {
-    let old = event.old.as_ref().map(|old| &*old.value);
-    predicate::generation_changed(old, &event.object.value)
-        || predicate::metadata_changed(old, &event.object.value)
+    let old = event.old.as_deref();
+    predicate::generation_changed(old, &event.object) || predicate::metadata_changed(old, &event.object)
 }
 
 /// A notification each time the lines between containers may have changed: a Workload or LoadBalancer did.

@@ -135,7 +135,7 @@ async fn annotate(
         Part::Spec,
         false,
         move |current| {
-            let mut object = Value::clone(&current.value);
+            let mut object = current.value();
             let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
                 return Ok(object);
             };

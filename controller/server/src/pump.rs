@@ -114,7 +114,7 @@ impl ResourcePublisher {
             kind: object.info.kind.to_owned(),
             name: object.name().to_owned(),
             resource_version: revision.to_string(),
-            object: Arc::clone(&object.value),
+            object: Arc::new(object.value()),
         };
         if let Some(workload) = object.typed::<Workload>()
             && self.pauses(verb, object, &workload)
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(next(&mut frames).await, "resource new ADDED");
         assert_eq!(next(&mut frames).await, "incident.new new ");
         let edit = |current: &Stored| {
-            let mut object = Value::clone(&current.value);
+            let mut object = current.value();
             let entry = json!({"ts": "2026-01-31T12:00:00Z", "status": "RECEIVED", "message": "m"});
             object["status"] = json!({"phase": "RECEIVED", "timeline": [entry]});
             Ok(object)

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 
 use aegis_api::conceal::{conceal, holds_values};
+use aegis_runtime::Stored;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde_json::Value;
@@ -35,6 +36,14 @@ impl Sight {
         match self {
             Self::Whole => Cow::Borrowed(object),
             Self::Concealed => conceal(object),
+        }
+    }
+
+    /// A stored object as it is shown, as JSON.
+    pub(crate) fn text(self, object: &Stored) -> String {
+        match self {
+            Self::Whole => object.text().to_owned(),
+            Self::Concealed => conceal(&object.value()).to_string(),
         }
     }
 

@@ -159,10 +159,10 @@ impl Ledger {
                     now.resource_version
                 )),
                 Some(now) if now.resource_version == before.resource_version => {
-                    if now.value != before.value {
+                    if now.value() != before.value() {
                         self.complain(format!(
                             "I10: {key:?} version {version} is not what it was before a crash:\n{}\n{}",
-                            before.value, now.value
+                            before.value(), now.value()
                         ));
                     }
                 }
@@ -258,8 +258,7 @@ fn news(old: Option<&Stored>, new: &Stored, verb: Verb) -> Option<String> {
     let name = format!("{} {}", new.info.kind, new.name());
     let pick = |object: Option<&Stored>, pointer: &str| {
         object
-            .and_then(|object| object.value.pointer(pointer))
-            .cloned()
+            .and_then(|object| object.value().pointer(pointer).cloned())
             .unwrap_or_default()
     };
     match verb {

@@ -129,7 +129,7 @@ mod tests {
             let incident = json!({"metadata": {"name": name}, "spec": spec});
             store.create(Incident::info(), incident, false).await.unwrap();
             let edit = move |current: &Stored| {
-                let mut object = Value::clone(&current.value);
+                let mut object = current.value();
                 object["status"] = status;
                 if object["status"]["workload"] == "db" && workload == "web" {
                     object["status"]["workload"] = "web".into();

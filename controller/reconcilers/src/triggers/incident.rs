@@ -91,8 +91,8 @@ fn concerned_by(store: &Store, event: &StoreEvent) -> Vec<String> {
         let rows = rows.into_iter().flatten().map(key);
         rows.collect::<BTreeSet<_>>()
     };
-    let old = event.old.as_ref().map(|old| rows(&old.value)).unwrap_or_default();
-    let now = rows(&event.object.value);
+    let old = event.old.as_ref().map(|old| rows(&old.value())).unwrap_or_default();
+    let now = rows(&event.object.value());
     let changed: BTreeSet<String> = old.symmetric_difference(&now).map(|row| row.0.clone()).collect();
     let named = changed.iter().filter(|name| !name.is_empty());
     named.flat_map(|name| open_incidents(store, Some(name))).collect()
@@ -172,7 +172,7 @@ mod tests {
 
     async fn write(store: &Store, name: &str, status: Value) {
         let edit = move |current: &Stored| {
-            let mut object = Value::clone(&current.value);
+            let mut object = current.value();
             object["status"] = status;
             Ok(object)
         };

@@ -259,7 +259,7 @@ impl Disk {
     fn write_contents(&self, ready: &mut Ready) -> Result<(), DiskError> {
         let (object, accepted) = match &ready.contents {
             Contents::Both { object, replaces } => {
-                let text = spec_file::render(&ready.key, &object.desired())
+                let text = spec_file::render(&ready.key, &object.parts().0)
                     .map_err(|message| refused(&ready.key, message))?;
                 if text.len() > spec_file::MAX_BYTES {
                     return Err(refused(&ready.key, spec_file::too_large(text.len())));

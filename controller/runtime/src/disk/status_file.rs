@@ -34,14 +34,15 @@ pub(crate) struct StatusFile {
 
 impl StatusFile {
     pub(crate) fn of(object: &Stored, accepted_file: Option<Digest>) -> Self {
+        let (accepted, status) = object.parts();
         Self {
             api_version: API_VERSION.to_owned(),
             kind: object.info.kind.to_owned(),
             name: object.name().to_owned(),
             metadata: object.system().clone(),
             accepted_file,
-            accepted: object.desired(),
-            status: object.status().cloned(),
+            accepted,
+            status,
         }
     }
 

@@ -107,6 +107,8 @@ pub(crate) struct Batch<'a> {
     events: Vec<(Key, StoreEvent)>,
     answers: Vec<(Key, Answer, Result<Arc<Stored>, StoreError>)>,
     audit: Vec<(Key, Entry)>,
+    /// Bytes of the versions that it makes.
+    weight: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -127,7 +129,13 @@ impl<'a> Batch<'a> {
             events: Vec::new(),
             answers: Vec::new(),
             audit: Vec::new(),
+            weight: 0,
         }
+    }
+
+    /// About how many bytes the versions take that it makes.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
     }
 
     /// What a new object means where it is silent.
@@ -232,13 +240,13 @@ impl<'a> Batch<'a> {
         entry.resource_version = Some(after.resource_version);
         let counted = before.as_ref().filter(|_| !gone).and_then(|before| {
             let tally = key.info.tally?;
-            only_counted(tally, &before.value, &after.value)
+            only_counted(tally, &before.value(), &after.value())
         });
         match counted {
             Some(note) => entry.note = Some(note),
             None => {
-                entry.before = before.map(|before| picture(&before.value));
-                entry.after = Some(picture(&after.value)).filter(|_| !gone);
+                entry.before = before.map(|before| picture(&before.value()));
+                entry.after = Some(picture(&after.value())).filter(|_| !gone);
             }
         }
         self.audit.push((key.clone(), entry));
@@ -382,6 +390,7 @@ impl<'a> Batch<'a> {
 
     fn event(&mut self, key: &Key, verb: Verb, object: Arc<Stored>, old: Option<Arc<Stored>>) {
         let resource_version = object.resource_version;
+        self.weight = self.weight.saturating_add(object.weight());
         self.revisions.take();
         self.events.push((
             key.clone(),

@@ -110,7 +110,7 @@ pub(crate) fn respecify(
     desired: Desired,
     moment: Moment,
 ) -> Result<Outcome, StoreError> {
-    let before = current.desired();
+    let (before, status) = current.parts();
     if desired == before {
         return Ok(Outcome::Same(Arc::clone(current)));
     }
@@ -121,7 +121,7 @@ pub(crate) fn respecify(
         current.name(),
         system,
         desired,
-        current.status().cloned(),
+        status,
         current.defaults(),
     )?;
     Ok(Outcome::Put {
@@ -132,8 +132,9 @@ pub(crate) fn respecify(
 }
 
 fn edit_status(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Result<Outcome, StoreError> {
+    let (desired, before) = current.parts();
     let status = wanted.get("status");
-    if status == current.status() {
+    if status == before.as_ref() {
         return Ok(Outcome::Same(Arc::clone(current)));
     }
     let system = next(current, moment);
@@ -141,7 +142,7 @@ fn edit_status(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Result<
         current.info,
         current.name(),
         system,
-        current.desired(),
+        desired,
         status.cloned(),
         current.defaults(),
     )?;
@@ -194,12 +195,13 @@ fn edit_finalizers(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Res
     let mut system = next(current, moment);
     system.finalizers = finalizers;
     let gone = current.is_deleting() && system.finalizers.is_empty();
+    let (desired, status) = current.parts();
     let object = build(
         current.info,
         current.name(),
         system,
-        current.desired(),
-        current.status().cloned(),
+        desired,
+        status,
         current.defaults(),
     )?;
     Ok(if gone {
@@ -247,12 +249,13 @@ pub(crate) fn mark_deleted(current: &Arc<Stored>, moment: Moment) -> Result<Outc
     if held {
         system.deletion_timestamp = Some(stamp(moment.now));
     }
+    let (desired, status) = current.parts();
     let object = build(
         current.info,
         current.name(),
         system,
-        current.desired(),
-        current.status().cloned(),
+        desired,
+        status,
         current.defaults(),
     )?;
     Ok(if held {

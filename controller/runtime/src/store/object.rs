@@ -4,19 +4,24 @@ use std::sync::Arc;
 
 use aegis_api::defaults::Defaults;
 use aegis_api::kinds::AnyKind;
+use aegis_api::meta::ObjectMeta;
 use aegis_api::{API_VERSION, Facets, FieldError, Kind, KindInfo, NAMESPACE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+/// How deep an object may be nested: deeper than 128 levels, its text could not be read again.
+const DEPTH: usize = 100;
 
 /// One version of one object.
 #[derive(Clone)]
 pub struct Stored {
     /// Its kind.
     pub info: &'static KindInfo,
-    /// The whole object: apiVersion, kind, metadata (complete), spec, status.
-    pub value: Arc<Value>,
     /// Its version.
     pub resource_version: u64,
+    /// The whole object as JSON: a tree of maps takes ten times as much, for as long as the object is stored.
+    text: Box<str>,
+    weight: usize,
     typed: AnyKind,
     name: String,
     system: System,
@@ -63,10 +68,19 @@ impl Stored {
         defaults: &Arc<Defaults>,
     ) -> Result<Self, Vec<FieldError>> {
         let resource_version = system.resource_version;
-        let (value, typed) = info.decode_with(assemble(info, name, &system, desired, status), defaults)?;
+        let whole = assemble(info, name, &system, desired, status);
+        if !is_within(&whole, DEPTH) {
+            let why = format!("must be nested at most {DEPTH} levels deep");
+            return Err(vec![FieldError::invalid("", "the object", why)]);
+        }
+        let (value, typed) = info.decode_with(whole, defaults)?;
+        let text = value.to_string().into_boxed_str();
+        // Its Rust type takes about half of what the tree does.
+        let typed_weight = super::weight::weight(&value) / 2;
         Ok(Self {
             info,
-            value: Arc::new(value),
+            weight: text.len().saturating_add(typed_weight),
+            text,
             resource_version,
             typed,
             name: name.to_owned(),
@@ -85,6 +99,22 @@ impl Stored {
         &self.system.uid
     }
 
+    /// The whole object: apiVersion, kind, metadata (complete), spec, status. Decoded at each call: ask once.
+    pub fn value(&self) -> Value {
+        // It was written from a value.
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
+    /// [`value`](Self::value) as JSON.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its generation.
+    pub fn generation(&self) -> i64 {
+        self.system.generation
+    }
+
     /// As its Rust type; `None` if `K` is another kind.
     pub fn typed<K: Kind>(&self) -> Option<Arc<K>> {
         Arc::clone(&self.typed).downcast::<K>().ok()
@@ -95,6 +125,11 @@ impl Stored {
         self.system.deletion_timestamp.is_some()
     }
 
+    /// What people attach to it.
+    pub(crate) fn meta(&self) -> Option<&ObjectMeta> {
+        self.info.meta(&self.typed)
+    }
+
     /// What is kept beside it. One whose deletion was requested does not count as ended: retention is through with it.
     pub(crate) fn facets(&self) -> Facets {
         let mut facets = self.info.facets(&self.typed);
@@ -102,10 +137,9 @@ impl Stored {
         facets
     }
 
-    /// Bytes that it takes in memory: as a value and, about half as much again, as its Rust type.
+    /// Bytes that it takes in memory.
     pub(crate) fn weight(&self) -> usize {
-        let value = super::weight::weight(&self.value);
-        value.saturating_add(value / 2)
+        self.weight
     }
 
     /// What it was read with where it is silent.
@@ -117,12 +151,11 @@ impl Stored {
         &self.system
     }
 
-    pub(crate) fn desired(&self) -> Desired {
-        Desired::of(&self.value)
-    }
-
-    pub(crate) fn status(&self) -> Option<&Value> {
-        self.value.get("status")
+    /// What people write of it, and its status.
+    pub(crate) fn parts(&self) -> (Desired, Option<Value>) {
+        let mut value = self.value();
+        let status = value.as_object_mut().and_then(|fields| fields.remove("status"));
+        (Desired::of(&value), status)
     }
 }
 
@@ -198,6 +231,18 @@ fn assemble(info: &KindInfo, name: &str, system: &System, desired: Desired, stat
         object.insert("status".to_owned(), status);
     }
     object.into()
+}
+
+/// Whether a value is nested no deeper than so many levels.
+fn is_within(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return false;
+    };
+    match value {
+        Value::Array(items) => items.iter().all(|item| is_within(item, below)),
+        Value::Object(fields) => fields.values().all(|field| is_within(field, below)),
+        _ => true,
+    }
 }
 
 /// Null, `{}` and `[]` say the same.

@@ -91,7 +91,7 @@ impl Running {
         aegis_api::KINDS
             .iter()
             .flat_map(|info| self.list_stored(info).1)
-            .map(|object| Value::clone(&object.value))
+            .map(|object| object.value())
             .collect()
     }
 }
@@ -126,7 +126,7 @@ fn set(
     value: Value,
 ) -> impl FnOnce(&super::Stored) -> Result<Value, StoreError> + Send + 'static {
     move |current| {
-        let mut object = Value::clone(&current.value);
+        let mut object = current.value();
         let parent = if parent.is_empty() {
             Some(&mut object)
         } else {
@@ -162,5 +162,5 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
 }
 
 fn replicas(object: &super::Stored) -> u64 {
-    object.value["spec"]["replicas"].as_u64().unwrap()
+    object.value()["spec"]["replicas"].as_u64().unwrap()
 }

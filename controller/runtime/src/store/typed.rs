@@ -122,11 +122,11 @@ impl Store {
                 .ok_or_else(|| not_found::<K>(current.name()))?;
             let wanted = edit(&typed)?;
             if wanted == *typed.spec() {
-                return Ok(Value::clone(&current.value));
+                return Ok(current.value());
             }
             let before = serde_json::to_value(typed.spec()).map_err(|error| refused(current, error))?;
             let after = serde_json::to_value(&wanted).map_err(|error| refused(current, error))?;
-            let mut spec = current.value.get("spec").cloned().unwrap_or_default();
+            let mut spec = current.value().get("spec").cloned().unwrap_or_default();
             carry_over(&before, &after, &mut spec);
             if !says(current, &spec, &wanted) {
                 spec = after;
@@ -151,7 +151,7 @@ impl Store {
             false,
             move |current| {
                 same_uid(current, &uid)?;
-                let mut object = Value::clone(&current.value);
+                let mut object = current.value();
                 if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                     metadata.insert("finalizers".to_owned(), finalizers.into());
                 }
@@ -163,7 +163,7 @@ impl Store {
 }
 
 fn with(current: &Stored, part: &str, value: Value) -> Value {
-    let mut object = Value::clone(&current.value);
+    let mut object = current.value();
     if let Some(fields) = object.as_object_mut() {
         fields.insert(part.to_owned(), value);
     }

@@ -76,6 +76,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// … or how long it may go on.
 const LATEST: Duration = Duration::from_secs(30);
 
+/// A batch that has come to this size takes no further request: what it makes is held in memory until it is durable.
+pub(crate) const BATCH_BYTES: usize = 8 << 20;
+
 /// How often a full disk takes finished objects, and which part of them each time.
 const SQUEEZE_EVERY: Duration = Duration::from_secs(10);
 const SQUEEZED: usize = 8;
@@ -124,7 +127,7 @@ impl Writer {
         }
     }
 
-    /// Carries out what callers request, as one batch.
+    /// Carries out what callers request, in as few batches as their size allows.
     pub(crate) async fn requests(
         &mut self,
         requests: impl IntoIterator<Item = Request>,
@@ -136,19 +139,25 @@ impl Writer {
                 self.accept_folder(key.info).await?;
             }
         }
-        let mut batch = Batch::new(
-            &self.memory,
-            &self.files,
-            &mut self.revisions,
-            &self.disk.defaults,
-            self.clock.now(),
-        );
-        for request in requests {
-            batch.request(request);
+        let mut waiting = requests.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let mut batch = Batch::new(
+                &self.memory,
+                &self.files,
+                &mut self.revisions,
+                &self.disk.defaults,
+                self.clock.now(),
+            );
+            for request in waiting.by_ref() {
+                batch.request(request);
+                if batch.weight() >= BATCH_BYTES {
+                    break;
+                }
+            }
+            let sealed = batch.seal();
+            let aftermath = self.carry_out(sealed).await?;
+            self.unverified.extend(aftermath.failures.into_keys());
         }
-        let sealed = batch.seal();
-        let aftermath = self.carry_out(sealed).await?;
-        self.unverified.extend(aftermath.failures.into_keys());
         Ok(())
     }
 

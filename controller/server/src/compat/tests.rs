@@ -29,7 +29,7 @@ async fn create(server: &Server, kind: &str, name: &str, spec: Value) {
 
 async fn status(server: &Server, kind: &str, name: &str, status: Value) {
     let edit = move |current: &Stored| {
-        let mut object = Value::clone(&current.value);
+        let mut object = current.value();
         object["status"] = status;
         Ok(object)
     };

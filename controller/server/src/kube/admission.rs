@@ -54,7 +54,7 @@ impl Judged {
     /// Whether it holds for the object as it is now.
     pub(super) fn holds_for(self, current: &Stored) -> bool {
         self.0
-            .is_none_or(|generation| generation == generation_of(&current.value))
+            .is_none_or(|generation| generation == current.generation())
     }
 }
 
@@ -89,9 +89,9 @@ impl Admission {
         let wanted =
             wanted.map_err(|error| Status::internal(format!("the change was not worked out: {error}")))?;
         if let Ok(wanted) = wanted {
-            self.judge(state, info, Some(&current.value), &wanted).await?;
+            self.judge(state, info, Some(&current.value()), &wanted).await?;
         }
-        Ok(Judged(Some(generation_of(&current.value))))
+        Ok(Judged(Some(current.generation())))
     }
 
     async fn judge(
@@ -162,9 +162,4 @@ async fn inspect(state: &ServerState, names: &[&str]) -> Result<Inspected, Statu
 
 fn spec<T: DeserializeOwned>(object: &Value) -> Option<T> {
     T::deserialize(object.get("spec")?).ok()
-}
-
-fn generation_of(object: &Value) -> i64 {
-    let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
-    generation.unwrap_or_default()
 }

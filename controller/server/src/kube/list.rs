@@ -39,14 +39,14 @@ pub(super) async fn list(
         Shape::Table => {
             let (columns, include, now) = (columns(target.info), query.include, now());
             let rows = items.map(move |object| {
-                let row = table::row(columns, &sight.shows(&object.value), include, now);
+                let row = table::row(columns, &sight.shows(&object.value()), include, now);
                 row.to_string()
             });
             table(columns, metadata, rows)
         }
         Shape::Objects => {
             let kind = format!("{}List", target.info.kind);
-            let objects = items.map(move |object| sight.shows(&object.value).to_string());
+            let objects = items.map(move |object| sight.text(&object));
             list_of(&kind, API_VERSION, metadata, objects)
         }
     };
@@ -101,7 +101,7 @@ fn page(state: &ServerState, target: &Target, query: &Query) -> Result<Page<Arc<
     objects.retain(|object| {
         target.is_ours()
             && after.is_none_or(|after| object.name() > after)
-            && query.selector.matches(&object.value)
+            && query.selector.selects(object)
     });
     let all = query.selector.is_everything();
     Ok(Page::first(revision, objects, query.limit, all, |object| {
@@ -112,7 +112,7 @@ fn page(state: &ServerState, target: &Target, query: &Query) -> Result<Page<Arc<
 /// The objects that a query selects, and the revision at which it did.
 pub(super) fn selected(state: &ServerState, target: &Target, query: &Query) -> (u64, Vec<Arc<Stored>>) {
     let (revision, mut objects) = state.store.list_stored(target.info);
-    objects.retain(|object| target.is_ours() && query.selector.matches(&object.value));
+    objects.retain(|object| target.is_ours() && query.selector.selects(object));
     (revision, objects)
 }
 

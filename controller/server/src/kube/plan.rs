@@ -154,7 +154,7 @@ async fn changed(
         return answer(state.store.create(info, object, true).await);
     };
     let snapshot = Arc::clone(&current);
-    let object = tokio::task::spawn_blocking(move || wanted.apply(&snapshot.value));
+    let object = tokio::task::spawn_blocking(move || wanted.apply(&snapshot.value()));
     let object = object
         .await
         .map_err(|error| Status::internal(error.to_string()))?;
@@ -166,7 +166,7 @@ async fn changed(
     input::check(info, &object, state.store.defaults())?;
     let spec = object.get("spec").cloned().unwrap_or_default();
     // Its status may have moved on since: only the spec is what is asked about.
-    let edit = move |current: &Stored| Ok(with_spec(&current.value, spec));
+    let edit = move |current: &Stored| Ok(with_spec(&current.value(), spec));
     answer(state.store.edit(info, name, Part::Spec, true, edit).await)
 }
 

@@ -27,13 +27,13 @@ pub(super) async fn get(
     let response = match found(&state, &target) {
         Err(status) => status.into_response(),
         Ok(object) => match shape {
-            Shape::Objects => Json(&*sight.shows(&object.value)).into_response(),
+            Shape::Objects => Json(&*sight.shows(&object.value())).into_response(),
             Shape::Table => {
                 let columns = columns(target.info);
                 let revision = object.resource_version;
                 Json(table(
                     columns,
-                    [&*sight.shows(&object.value)],
+                    [&*sight.shows(&object.value())],
                     revision,
                     query.include,
                     true,
@@ -54,8 +54,8 @@ pub(super) async fn part(
 ) -> Result<Response, Status> {
     let object = found(&state, &target)?;
     match target.subresource.as_str() {
-        "status" => Ok(Json(&*sight.shows(&object.value)).into_response()),
-        "scale" if target.info.scalable => Ok(Json(scale::view(&object.value)).into_response()),
+        "status" => Ok(Json(&*sight.shows(&object.value())).into_response()),
+        "scale" if target.info.scalable => Ok(Json(scale::view(&object.value())).into_response()),
         _ => Err(Status::no_route()),
     }
 }

@@ -38,14 +38,14 @@ where
     F: Fn(&Value) -> Result<Value, String> + Send + Sync + 'static,
 {
     let edit = move |current: &Stored| {
-        let scale = edit(&view(&current.value)).map_err(|why| refused(current, why))?;
+        let scale = edit(&view(&current.value())).map_err(|why| refused(current, why))?;
         let metadata = json!({"metadata": scale.get("metadata")});
         consistent(current, &metadata)?;
         let replicas = scale
             .pointer("/spec/replicas")
             .cloned()
             .unwrap_or_else(|| 0.into());
-        let mut object = Value::clone(&current.value);
+        let mut object = current.value();
         if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
             spec.insert("replicas".to_owned(), replicas);
         }
@@ -54,7 +54,7 @@ where
     let before = store.get_stored(target.info, &target.name);
     let before = before.and_then(|before| before.typed::<Workload>());
     let (stored, ()) = change(store, target, dry_run, edit).await?;
-    let scale = view(&stored.value);
+    let scale = view(&stored.value());
     let replicas = scale.pointer("/spec/replicas").and_then(Value::as_u64);
     let mut response = Json(&scale).into_response();
     if let (Some(before), Some(replicas)) = (before, replicas) {

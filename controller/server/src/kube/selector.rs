@@ -1,5 +1,6 @@
 //! Label and field selectors, as they stand in a query. Pure.
 
+use aegis_runtime::Stored;
 use serde_json::Value;
 
 use crate::status::Status;
@@ -43,6 +44,11 @@ impl Selector {
     /// Whether it selects every object.
     pub(super) fn is_everything(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether a stored object is among them. It is decoded only where something is asked of it.
+    pub(super) fn selects(&self, object: &Stored) -> bool {
+        self.is_everything() || self.matches(&object.value())
     }
 
     /// Whether an object is among them.

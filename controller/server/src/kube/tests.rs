@@ -693,7 +693,7 @@ async fn a_state_file_that_is_broken_is_a_warning_where_its_kind_is_read() {
 async fn a_status_that_the_controller_writes_is_shown() {
     let server = with(&["web"]).await;
     let edit = |current: &aegis_runtime::Stored| {
-        let mut object = Value::clone(&current.value);
+        let mut object = current.value();
         object["status"] = json!({"replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "instances": []});
         Ok(object)
     };

@@ -55,7 +55,7 @@ pub(super) fn objects(
                 revision,
                 objects
                     .iter()
-                    .map(|object| lines.line("ADDED", &object.value, object.resource_version))
+                    .map(|object| lines.line("ADDED", &object.value(), object.resource_version))
                     .collect(),
             )
         }
@@ -68,7 +68,7 @@ pub(super) fn objects(
     let changes = changes.filter_map(move |event| {
         let concerns = ours && std::ptr::eq(event.object.info, info);
         let change = if concerns { change(&selector, &event) } else { None };
-        ready(change.map(|verb| lines.line(verb, &event.object.value, event.resource_version)))
+        ready(change.map(|verb| lines.line(verb, &event.object.value(), event.resource_version)))
     });
     answer(
         state,
@@ -80,10 +80,10 @@ pub(super) fn objects(
 
 /// What a change of an object is to a client that sees only what its selector selects.
 fn change(selector: &Selector, event: &StoreEvent) -> Option<&'static str> {
-    let matches = event.verb != Verb::Deleted && selector.matches(&event.object.value);
+    let matches = event.verb != Verb::Deleted && selector.selects(&event.object);
     let was = match &event.old {
-        Some(old) => selector.matches(&old.value),
-        None => event.verb == Verb::Deleted && selector.matches(&event.object.value),
+        Some(old) => selector.selects(old),
+        None => event.verb == Verb::Deleted && selector.selects(&event.object),
     };
     match (was, matches) {
         (false, true) => Some("ADDED"),

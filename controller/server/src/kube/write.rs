@@ -71,7 +71,7 @@ async fn make(
         .await?;
     let made = writer.store.create(target.info, object, dry_run).await;
     let made = made.map_err(|error| Status::from_store(target.info, error))?;
-    Ok((StatusCode::CREATED, Json(&*made.value)).into_response())
+    Ok((StatusCode::CREATED, Json(&made.value())).into_response())
 }
 
 pub(super) async fn update(
@@ -93,7 +93,7 @@ pub(super) async fn update(
         judged,
     };
     let stored = commit(&store, by, &target, query.dry_run, edit).await?;
-    Ok(Json(&*stored.value).into_response())
+    Ok(Json(&stored.value()).into_response())
 }
 
 pub(super) async fn patch(
@@ -118,14 +118,14 @@ pub(super) async fn patch(
         return make(writer, &target, query.dry_run, object.clone()).await;
     }
     target.exists()?;
-    let edit: Edit = Arc::new(move |current| patch.apply(&current.value));
+    let edit: Edit = Arc::new(move |current| patch.apply(&current.value()));
     let judged = admission.of_change(&state, &target, &edit).await?;
     let by = By {
         user: &identity.user,
         judged,
     };
     let stored = commit(&store, by, &target, query.dry_run, edit).await?;
-    Ok(Json(&*stored.value).into_response())
+    Ok(Json(&stored.value()).into_response())
 }
 
 pub(super) fn parse(headers: &HeaderMap, body: &BoundedBody<API_LIMIT>) -> Result<Patch, Status> {
@@ -189,7 +189,7 @@ pub(super) async fn delete(
         .await;
     let gone = gone.map_err(|error| Status::from_store(target.info, error))?;
     if gone.is_deleting() {
-        return Ok(Json(&*gone.value).into_response());
+        return Ok(Json(&gone.value()).into_response());
     }
     let details = json!({"name": target.name, "group": aegis_api::GROUP, "kind": target.info.plural, "uid": gone.uid()});
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
@@ -248,7 +248,7 @@ async fn commit(
     let user = Arc::clone(user);
     let edit = move |current: &Stored| {
         let mut wanted = edit(current).map_err(|why| refused(current, why))?;
-        attribution::stamp(current.info, &current.value, &mut wanted, &user);
+        attribution::stamp(current.info, &current.value(), &mut wanted, &user);
         consistent(current, &wanted)?;
         if !judged.holds_for(current) {
             return Err(conflict(current, MODIFIED));
@@ -262,10 +262,10 @@ async fn commit(
         Ok((wanted, finalizers))
     };
     let (stored, wanted) = change(store, target, dry_run, edit).await?;
-    if dry_run || wanted == finalizers(&stored.value) {
+    if dry_run || wanted == finalizers(&stored.value()) {
         return Ok(stored);
     }
-    let edit = move |current: &Stored| Ok(with_finalizers(&current.value, &wanted));
+    let edit = move |current: &Stored| Ok(with_finalizers(&current.value(), &wanted));
     let stored = store.edit(info, name, Part::Finalizers, false, edit).await;
     stored.map_err(|error| Status::from_store(info, error))
 }
@@ -330,8 +330,9 @@ fn conflict(current: &Stored, message: &str) -> StoreError {
 
 /// Refuses an object of another version, and changes of what never changes.
 pub(super) fn consistent(current: &Stored, wanted: &Value) -> Result<(), StoreError> {
+    let before = current.value();
     let differs = |pointer: &str| {
-        let (then, now) = (current.value.pointer(pointer), wanted.pointer(pointer));
+        let (then, now) = (before.pointer(pointer), wanted.pointer(pointer));
         now.is_some_and(|now| !now.is_null() && now.as_str() != Some("") && then != Some(now))
     };
     if differs("/metadata/resourceVersion") {

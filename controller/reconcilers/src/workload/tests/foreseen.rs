@@ -83,7 +83,7 @@ impl Host {
     async fn change(&self, spec: WorkloadSpec, dry_run: bool) -> Workload {
         let spec = serde_json::to_value(spec).unwrap();
         let edit = move |current: &aegis_runtime::Stored| {
-            let mut object = Value::clone(&current.value);
+            let mut object = current.value();
             object["spec"] = spec;
             Ok(object)
         };

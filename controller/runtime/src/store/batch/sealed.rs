@@ -176,8 +176,5 @@ fn learn(files: &mut Files, key: &Key, staged: &Staged, placed: Option<Placed>, 
 }
 
 fn is_finished(object: &Stored) -> bool {
-    object
-        .status()
-        .and_then(|status| status.get("finishedAt"))
-        .is_some()
+    object.facets().ended.is_some()
 }

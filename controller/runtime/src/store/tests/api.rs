@@ -16,14 +16,14 @@ async fn a_created_object_has_complete_metadata_and_both_files() {
     object["metadata"]["finalizers"] = json!(["x"]);
     object["status"] = json!({"replicas": 9});
     let stored = store.create(wl(), object, false).await.unwrap();
-    let metadata = &stored.value["metadata"];
+    let metadata = &stored.value()["metadata"];
     assert_eq!(metadata["namespace"], "default");
     assert_eq!(metadata["generation"], 1);
     assert_eq!(metadata["resourceVersion"], stored.resource_version.to_string());
     assert!(metadata["creationTimestamp"].as_str().unwrap().ends_with('Z'));
     assert_eq!(stored.uid().len(), 36);
-    assert!(metadata.get("finalizers").is_none() && stored.value.get("status").is_none());
-    assert_eq!(stored.value["apiVersion"], "aegisops.io/v1alpha1");
+    assert!(metadata.get("finalizers").is_none() && stored.value().get("status").is_none());
+    assert_eq!(stored.value()["apiVersion"], "aegisops.io/v1alpha1");
     let text = std::fs::read_to_string(spec_path(&dir, "web")).unwrap();
     assert!(text.contains("replicas: 2") && !text.contains("uid"), "{text}");
     assert!(status_path(&dir, "web").exists());
@@ -66,7 +66,7 @@ async fn refusals_name_the_object_and_the_field() {
     }
     let missing = store
         .edit(wl(), "nope", Part::Spec, false, |current| {
-            Ok(Value::clone(&current.value))
+            Ok(current.value())
         })
         .await;
     assert!(matches!(missing, Err(StoreError::NotFound { .. })));
@@ -92,7 +92,7 @@ async fn a_spec_edit_bumps_the_generation_and_a_label_does_not() {
         .edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(3)))
         .await
         .unwrap();
-    assert_eq!(spec.value["metadata"]["generation"], 2);
+    assert_eq!(spec.value()["metadata"]["generation"], 2);
     let label = store
         .edit(
             wl(),
@@ -103,7 +103,7 @@ async fn a_spec_edit_bumps_the_generation_and_a_label_does_not() {
         )
         .await
         .unwrap();
-    assert_eq!(label.value["metadata"]["generation"], 2);
+    assert_eq!(label.value()["metadata"]["generation"], 2);
     assert!(label.resource_version > spec.resource_version && spec.resource_version > first.resource_version);
     let text = std::fs::read_to_string(spec_path(&dir, "web")).unwrap();
     assert!(text.contains("a: b") && text.contains("replicas: 3"), "{text}");
@@ -115,7 +115,7 @@ async fn only_the_named_part_of_an_edit_is_taken() {
     let store = Running::open(&dir).await;
     store.create(wl(), workload("web", 1), false).await.unwrap();
     let both = |current: &crate::store::Stored| {
-        let mut object = Value::clone(&current.value);
+        let mut object = current.value();
         object["spec"]["replicas"] = json!(7);
         object["status"] = json!({"replicas": 7});
         object["metadata"]["finalizers"] = json!(["f"]);
@@ -125,7 +125,7 @@ async fn only_the_named_part_of_an_edit_is_taken() {
     let before = std::fs::read(spec_path(&dir, "web")).unwrap();
     let status = store.edit(wl(), "web", Part::Status, false, both).await.unwrap();
     assert_eq!(replicas(&status), 1);
-    assert_eq!(status.value["status"]["replicas"], 7);
+    assert_eq!(status.value()["status"]["replicas"], 7);
     assert_eq!(std::fs::read(spec_path(&dir, "web")).unwrap(), before);
     let spec = store
         .edit(
@@ -137,13 +137,13 @@ async fn only_the_named_part_of_an_edit_is_taken() {
         )
         .await
         .unwrap();
-    assert_eq!(spec.value["status"]["replicas"], 7);
+    assert_eq!(spec.value()["status"]["replicas"], 7);
     let finalizers = store
         .edit(wl(), "web", Part::Finalizers, false, both)
         .await
         .unwrap();
-    assert_eq!(finalizers.value["metadata"]["finalizers"], json!(["f"]));
-    assert_eq!(finalizers.value["metadata"]["generation"], 1);
+    assert_eq!(finalizers.value()["metadata"]["finalizers"], json!(["f"]));
+    assert_eq!(finalizers.value()["metadata"]["generation"], 1);
     assert_ne!(finalizers.uid(), "other");
 }
 
@@ -161,7 +161,7 @@ async fn an_edit_that_changes_nothing_makes_no_version_and_no_event() {
     for part in [Part::Spec, Part::Status, Part::Finalizers] {
         store
             .edit(wl(), "web", part, false, |current| {
-                Ok(Value::clone(&current.value))
+                Ok(current.value())
             })
             .await
             .unwrap();
@@ -191,7 +191,7 @@ async fn a_typed_edit_changes_only_what_it_changes() {
         Ok(spec)
     });
     assert_eq!(edited.await.unwrap().spec.replicas, 3);
-    let spec = store.get_stored(wl(), "web").unwrap().value["spec"].clone();
+    let spec = store.get_stored(wl(), "web").unwrap().value()["spec"].clone();
     assert_eq!(
         spec,
         json!({"container": "c", "replicas": 3, "health": {"tcp": {"port": 80}}})
@@ -218,7 +218,7 @@ async fn an_edit_is_a_compare_and_set_however_many_make_one_at_once() {
     store.create(wl(), workload("web", 1), false).await.unwrap();
     let edits = (0..100).map(|_| {
         store.edit(wl(), "web", Part::Spec, false, |current| {
-            let mut object = Value::clone(&current.value);
+            let mut object = current.value();
             object["spec"]["replicas"] = json!(replicas(current) + 1);
             Ok(object)
         })
@@ -227,7 +227,7 @@ async fn an_edit_is_a_compare_and_set_however_many_make_one_at_once() {
     assert!(results.iter().all(Result::is_ok));
     let stored = store.get_stored(wl(), "web").unwrap();
     assert_eq!(replicas(&stored), 101);
-    assert_eq!(stored.value["metadata"]["generation"], 101);
+    assert_eq!(stored.value()["metadata"]["generation"], 101);
 }
 
 #[tokio::test]
@@ -395,7 +395,7 @@ async fn an_object_with_finalizers_stays_until_they_are_gone() {
         .await
         .unwrap();
     let marked = store.delete(wl(), "web", None, None, false).await.unwrap();
-    assert!(marked.is_deleting() && marked.value["metadata"]["finalizers"] == json!(["f"]));
+    assert!(marked.is_deleting() && marked.value()["metadata"]["finalizers"] == json!(["f"]));
     assert_eq!(
         store
             .delete(wl(), "web", None, None, false)
@@ -468,7 +468,7 @@ async fn changes_in_one_batch_see_each_other() {
     assert_eq!(replicas(&edited.unwrap()), 2);
     gone.unwrap();
     assert_ne!(made.unwrap().uid(), again.unwrap().uid());
-    assert_eq!(edited_again.unwrap().value["status"]["replicas"], 5);
+    assert_eq!(edited_again.unwrap().value()["status"]["replicas"], 5);
     let before = store.contents();
     store.kill().await;
     let store = Running::open(&dir).await;

@@ -66,16 +66,16 @@ fn check(step: usize, answered: &Answered, store: &Running) {
         assert!(!answered.gone, "{context}");
         assert!(!answered.edited || replicas(object) == 2, "{context}");
         assert!(
-            !answered.status || object.value["status"]["replicas"] == 2,
+            !answered.status || object.value()["status"]["replicas"] == 2,
             "{context}"
         );
         assert!(
-            !answered.held || object.value["metadata"]["finalizers"] == json!(["f"]),
+            !answered.held || object.value()["metadata"]["finalizers"] == json!(["f"]),
             "{context}"
         );
         assert!(!answered.marked || object.is_deleting(), "{context}");
         assert!(
-            object.value["metadata"]["generation"].as_i64().unwrap()
+            object.value()["metadata"]["generation"].as_i64().unwrap()
                 >= i64::try_from(replicas(object)).unwrap()
         );
     }
@@ -393,4 +393,23 @@ async fn a_change_waits_for_one_sync_and_an_orderly_end_leaves_the_journal_empty
     store.stop().await;
     let journal = std::fs::read(dir.path().join(".journal/a")).unwrap();
     assert!(journal[..64].iter().all(|byte| *byte == 0));
+}
+
+#[tokio::test]
+async fn what_waits_is_committed_in_batches_of_bounded_size_and_small_changes_in_one() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    for (name, bytes, fits) in [("small", 10, true), ("large", 250 << 10, false)] {
+        let before = store.faults.counts();
+        let made = (0..80).map(|n| {
+            let mut object = workload(&format!("{name}{n}"), 1);
+            object["metadata"]["annotations"] = json!({"note": "x".repeat(bytes)});
+            store.create(wl(), object, false)
+        });
+        let made = futures::future::join_all(made).await;
+        assert!(made.iter().all(Result::is_ok));
+        let counts = store.faults.counts();
+        let commits = counts["journal fsync"] - before.get("journal fsync").copied().unwrap_or(0);
+        assert_eq!(commits <= 2, fits, "{name}: {commits}");
+    }
 }

@@ -47,7 +47,7 @@ async fn a_person_writes_edits_and_removes(store: Running, dir: TempDir) {
     eventually("edited", || has(&store, "web", 2)).await;
     let edited = store.get_stored(wl(), "web").unwrap();
     assert_eq!(edited.uid(), made.uid());
-    assert_eq!(edited.value["metadata"]["generation"], 2);
+    assert_eq!(edited.value()["metadata"]["generation"], 2);
     assert_eq!(
         fs::read_to_string(&path).unwrap(),
         text("web", "2"),
@@ -314,7 +314,7 @@ async fn what_changed_while_it_was_down_is_in_force_after_the_start() {
     let store = watching(&dir).await;
     let edited = store.get_stored(wl(), "edited").unwrap();
     assert_eq!((replicas(&edited), edited.uid()), (4, uid.as_str()));
-    assert_eq!(edited.value["metadata"]["generation"], 2);
+    assert_eq!(edited.value()["metadata"]["generation"], 2);
     assert!(has(&store, "new", 1) && has(&store, "same", 1));
     assert!(store.get_stored(wl(), "deleted").is_none() && !status_path(&dir, "deleted").exists());
     let held = store.get_stored(wl(), "held").unwrap();

@@ -277,7 +277,7 @@ async fn git_stash_and_checkout_delete_nothing_and_what_they_bring_back_ends_the
     let edited = || {
         store
             .get_stored(wl(), "w0")
-            .is_some_and(|object| object.value["spec"]["replicas"] == 3)
+            .is_some_and(|object| object.value()["spec"]["replicas"] == 3)
     };
     eventually("the stashed edit", edited).await;
     assert_eq!(uids(&store), before);

@@ -218,7 +218,7 @@ async fn many_callers_at_once_each_get_what_they_asked_for_and_watchers_see_one_
                     .await
                     .unwrap();
                 let add = store.edit(wl(), "shared", Part::Status, false, |current| {
-                    let mut object = Value::clone(&current.value);
+                    let mut object = current.value();
                     let seen = object["status"]["replicas"].as_u64().unwrap_or_default();
                     object["status"] = json!({"replicas": seen + 1});
                     Ok(object)
@@ -232,7 +232,7 @@ async fn many_callers_at_once_each_get_what_they_asked_for_and_watchers_see_one_
         caller.await.unwrap();
     }
     assert_eq!(
-        store.get_stored(wl(), "shared").unwrap().value["status"]["replicas"],
+        store.get_stored(wl(), "shared").unwrap().value()["status"]["replicas"],
         16 * 20
     );
     let count = 16 + 1 + 16 * 19 + 16 * 20;

@@ -100,7 +100,7 @@ async fn a_page_of_a_moment_that_is_forgotten_is_gone_and_says_how_to_go_on() {
     let one = page(&server, BASE, 2, "", "application/json").await;
     for n in 0..4200_u32 {
         let edit = move |current: &aegis_runtime::Stored| {
-            let mut object = Value::clone(&current.value);
+            let mut object = current.value();
             object["metadata"]["labels"] = json!({"n": n.to_string()});
             Ok(object)
         };

@@ -257,7 +257,7 @@ async fn runs_at(server: &Server, name: &str, address: &str) {
     let status = json!({"instances": [{"name": name, "id": "a".repeat(64), "index": 0, "state": "running",
         "health": "Healthy", "revision": "1", "addresses": {"aegis-network": address}}]});
     let edit = move |current: &aegis_runtime::Stored| {
-        let mut object = (*current.value).clone();
+        let mut object = current.value();
         object["status"] = status;
         Ok(object)
     };
