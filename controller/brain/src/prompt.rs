@@ -9,13 +9,12 @@ mod fence;
 mod log;
 mod view;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use aegis_api::proposal::{Action, Proposal, Seat, Vote};
+use aegis_template::Templates;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tera::Tera;
 
 use crate::answer::Fault;
 use crate::case::Case;
@@ -115,7 +114,7 @@ pub enum PromptError {
 
 /// The templates, ready to use.
 #[derive(Debug)]
-pub(crate) struct Prompts(Tera);
+pub(crate) struct Prompts(Templates);
 
 impl Prompts {
     /// The embedded templates; those of the same name in `folder` take their place.
@@ -127,26 +126,18 @@ impl Prompts {
                 source,
             })?;
         }
-        let mut tera = Tera::default();
-        // What a prompt says leaves the host.
-        tera.register_function(
-            "get_env",
-            |_: &HashMap<String, tera::Value>| -> tera::Result<tera::Value> {
-                Err(tera::Error::msg(
-                    "get_env is not offered: a prompt reads no environment",
-                ))
-            },
-        );
+        let mut templates = Templates::default();
         for (name, embedded) in EMBEDDED {
             let own = folder
                 .map(|folder| read(&folder.join(name)))
                 .transpose()?
                 .flatten();
             let text = own.as_deref().unwrap_or(embedded);
-            tera.add_raw_template(name, text)
+            templates
+                .add(name, text)
                 .map_err(|source| PromptError::Template { name, source })?;
         }
-        let prompts = Self(tera);
+        let prompts = Self(templates);
         prompts.check()?;
         Ok(prompts)
     }

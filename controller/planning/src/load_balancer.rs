@@ -17,7 +17,6 @@ pub mod render;
 pub mod staging;
 pub mod status;
 mod syntax;
-mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]

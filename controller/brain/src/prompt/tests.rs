@@ -408,13 +408,19 @@ fn a_folder_can_bring_templates_of_its_own() {
 }
 
 #[test]
-fn i11_a_template_of_a_person_s_own_reads_no_environment() {
+fn i11_a_template_of_a_person_s_own_reads_no_environment_and_comes_to_an_end() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["analysis.tera", "case.tera"] {
-        std::fs::write(folder.path().join(name), "{{ get_env(name='PATH') }}").unwrap();
+    let endless = "{% for a in range(end=9999) %}{% for b in range(end=9999) %}{% endfor %}{% endfor %}";
+    for (text, why) in [
+        ("{{ get_env(name='PATH') }}", "get_env is not offered"),
+        (endless, "rounds together"),
+        ("{% include 'case.tera' %}{% include 'case.tera' %}", "templates together"),
+    ] {
+        let file = folder.path().join("case.tera");
+        std::fs::write(&file, text).unwrap();
         let error = Prompts::load(Some(folder.path())).unwrap_err();
         let error = aegis_api::error::chain(&error);
-        assert!(error.contains("get_env is not offered"), "{error}");
-        std::fs::remove_file(folder.path().join(name)).unwrap();
+        assert!(error.contains(why), "{error}");
+        std::fs::remove_file(file).unwrap();
     }
 }

@@ -2,7 +2,8 @@
 //! be JSON, which is tried before anything is sent. Pure but for reading the file of a template at the start.
 
 use serde_json::{Value, json};
-use tera::{Context, Tera};
+use aegis_template::Templates;
+use tera::Context;
 
 use crate::client::ConfigError;
 
@@ -21,7 +22,7 @@ const NAME: &str = "body";
 
 /// A template.
 #[derive(Debug)]
-pub(super) struct Template(Tera);
+pub(super) struct Template(Templates);
 
 impl Template {
     /// The template of this name or path; `None` for CloudEvents, which need none.
@@ -45,13 +46,12 @@ impl Template {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut tera = Tera::default();
-        tera.autoescape_on(Vec::new());
-        tera.register_filter("plain", plain);
-        tera.register_filter("cut", cut);
+        let mut templates = Templates::default();
+        templates.filter("plain", plain);
+        templates.filter("cut", cut);
         let chain = |error: &tera::Error| aegis_api::error::chain(error);
-        tera.add_raw_template(NAME, text).map_err(|error| chain(&error))?;
-        let template = Self(tera);
+        templates.add(NAME, text).map_err(|error| chain(&error))?;
+        let template = Self(templates);
         template.try_render(&sample()).map(|_| template)
     }
 
@@ -159,6 +159,8 @@ mod tests {
             ("{{ data.nothing }}", "nothing"),
             ("{% if", "body"),
             ("not json", "no JSON"),
+            ("{{ get_env(name='PATH') }}", "get_env is not offered"),
+            ("{% for a in range(end=9999999999) %}{% endfor %}1", "more than 10000 numbers"),
         ] {
             let error = Template::parse(text).unwrap_err();
             assert!(error.contains(why), "{error}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aegis_api::error::chain;
 use aegis_api::load_balancer::Tls;
+use aegis_template::Templates;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -92,6 +93,9 @@ struct ServerValues<'a> {
     container: &'a str,
 }
 
+/// What a template is called in an error about it.
+const NAME: &str = "template";
+
 /// Renders.
 pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, RenderError> {
     let mut values = Values {
@@ -121,7 +125,9 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
     let digest = hex(&hash.finalize(), REVISION_BYTES);
     values.revision = Some(&digest);
     let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
-    let text = super::template::render(template, &context).map_err(RenderError::Template)?;
+    let mut templates = Templates::default();
+    templates.add(NAME, template).map_err(RenderError::Template)?;
+    let text = templates.render(NAME, &context).map_err(RenderError::Template)?;
     Ok(Rendered {
         revision: digest,
         text,
