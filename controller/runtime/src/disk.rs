@@ -16,6 +16,7 @@ pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod rename;
 pub(crate) mod revision;
+mod spares;
 pub(crate) mod spec_file;
 pub(crate) mod status_file;
 
@@ -34,6 +35,7 @@ use faults::Faults;
 use home::{Homes, Record};
 use journal::Journal;
 use lock::{Lock, LockError};
+use spares::Spares;
 
 /// How long, and in how many steps, an opener waits for the lock: a predecessor may be on its last write.
 const LOCK_WAIT: (u32, Duration) = (20, Duration::from_millis(50));
@@ -49,6 +51,7 @@ pub(crate) struct Disk {
     pub(crate) dir: Arc<PathBuf>,
     pub(crate) faults: Faults,
     pub(crate) homes: Homes,
+    pub(crate) spares: Spares,
     /// What a file means where it is silent.
     pub(crate) defaults: Arc<Defaults>,
     journal: Arc<Mutex<Journal>>,
@@ -85,6 +88,7 @@ impl Disk {
             journal: Arc::new(Mutex::new(journal)),
             faults,
             homes: Homes::default(),
+            spares: Spares::default(),
             defaults,
             lock,
         };

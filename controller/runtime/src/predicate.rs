@@ -10,9 +10,7 @@ use crate::store::Stored;
 pub fn generation_changed(old: Option<&Stored>, new: &Stored) -> bool {
     let Some(old) = old else { return true };
     let (old, new) = (old.system(), new.system());
-    old.uid != new.uid
-        || old.generation != new.generation
-        || old.deletion_timestamp != new.deletion_timestamp
+    old.uid != new.uid || old.generation != new.generation || old.deletion_timestamp != new.deletion_timestamp
 }
 
 /// What people attach differs: labels, annotations or owner references.
@@ -20,7 +18,11 @@ pub fn metadata_changed(old: Option<&Stored>, new: &Stored) -> bool {
     let Some(old) = old else { return true };
     let attached = |object: &Stored| {
         let meta = object.meta()?;
-        Some((meta.labels.clone(), meta.annotations.clone(), meta.owner_references.clone()))
+        Some((
+            meta.labels.clone(),
+            meta.annotations.clone(),
+            meta.owner_references.clone(),
+        ))
     };
     attached(old) != attached(new)
 }
@@ -46,7 +48,8 @@ mod tests {
             deletion_timestamp: deleted.then(|| "2026-01-31T12:00:00Z".to_owned()),
             finalizers: Vec::new(),
         };
-        let desired = json!({"metadata": {"labels": labels}, "spec": {"container": "web", "replicas": generation}});
+        let desired =
+            json!({"metadata": {"labels": labels}, "spec": {"container": "web", "replicas": generation}});
         let info = find("Workload").unwrap();
         let defaults = Arc::<Defaults>::default();
         Stored::build(info, "web", system, Desired::of(&desired), status, &defaults).unwrap()

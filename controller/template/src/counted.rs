@@ -51,7 +51,10 @@ pub(crate) fn counted(template: &str) -> Result<String, tera::Error> {
 
 /// A call of one of the functions that count, which trims what is around it as the tag beside it does.
 fn call(function: &str, before: bool, after: bool) -> String {
-    let (open, close) = (if before { "{{-" } else { "{{" }, if after { "-}}" } else { "}}" });
+    let (open, close) = (
+        if before { "{{-" } else { "{{" },
+        if after { "-}}" } else { "}}" },
+    );
     format!("{open} {function}() {close}")
 }
 

@@ -52,7 +52,12 @@ impl Default for Templates {
         tera.register_function(INCLUDED, |_: &HashMap<String, Value>| {
             let (rounds, included) = COUNTED.get();
             COUNTED.set((rounds, included.saturating_add(1)));
-            within(included, INCLUSIONS, "it includes more than", "templates together")
+            within(
+                included,
+                INCLUSIONS,
+                "it includes more than",
+                "templates together",
+            )
         });
         Self(tera)
     }

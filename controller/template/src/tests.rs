@@ -41,7 +41,10 @@ fn a_template_reads_no_environment_and_ends_whatever_it_repeats() {
         ),
         ("{% import 'template' as own %}", "import is not offered"),
         ("{% include 'template' %}", "includes more than 64 templates"),
-        ("a {%- include 'template' -%} b", "includes more than 64 templates"),
+        (
+            "a {%- include 'template' -%} b",
+            "includes more than 64 templates",
+        ),
     ] {
         let error = rendered(template).unwrap_err();
         assert!(error.contains(why), "{template}: {error}");
@@ -67,8 +70,12 @@ fn what_is_counted_is_not_seen() {
 #[test]
 fn a_template_is_included_as_if_it_were_not_counted_and_each_text_has_a_count_of_its_own() {
     let mut templates = Templates::default();
-    templates.add("case", "[{% for n in range(end=9000) %}{% endfor %}]").unwrap();
-    templates.add(NAME, "a  {%- include 'case' -%}  b {% include 'case' %} c").unwrap();
+    templates
+        .add("case", "[{% for n in range(end=9000) %}{% endfor %}]")
+        .unwrap();
+    templates
+        .add(NAME, "a  {%- include 'case' -%}  b {% include 'case' %} c")
+        .unwrap();
     for _ in 0..20 {
         assert_eq!(templates.render(NAME, &Context::new()).unwrap(), "a[]b [] c");
     }

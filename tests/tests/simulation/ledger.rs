@@ -162,7 +162,8 @@ impl Ledger {
                     if now.value() != before.value() {
                         self.complain(format!(
                             "I10: {key:?} version {version} is not what it was before a crash:\n{}\n{}",
-                            before.value(), now.value()
+                            before.value(),
+                            now.value()
                         ));
                     }
                 }

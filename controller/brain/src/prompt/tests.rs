@@ -414,7 +414,10 @@ fn i11_a_template_of_a_person_s_own_reads_no_environment_and_comes_to_an_end() {
     for (text, why) in [
         ("{{ get_env(name='PATH') }}", "get_env is not offered"),
         (endless, "rounds together"),
-        ("{% include 'case.tera' %}{% include 'case.tera' %}", "templates together"),
+        (
+            "{% include 'case.tera' %}{% include 'case.tera' %}",
+            "templates together",
+        ),
     ] {
         let file = folder.path().join("case.tera");
         std::fs::write(&file, text).unwrap();

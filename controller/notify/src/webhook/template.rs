@@ -1,8 +1,8 @@
 //! Bodies by template (Tera), for receivers that speak their own JSON. A template sees the CloudEvent; what it makes must
 //! be JSON, which is tried before anything is sent. Pure but for reading the file of a template at the start.
 
-use serde_json::{Value, json};
 use aegis_template::Templates;
+use serde_json::{Value, json};
 use tera::Context;
 
 use crate::client::ConfigError;
@@ -160,7 +160,10 @@ mod tests {
             ("{% if", "body"),
             ("not json", "no JSON"),
             ("{{ get_env(name='PATH') }}", "get_env is not offered"),
-            ("{% for a in range(end=9999999999) %}{% endfor %}1", "more than 10000 numbers"),
+            (
+                "{% for a in range(end=9999999999) %}{% endfor %}1",
+                "more than 10000 numbers",
+            ),
         ] {
             let error = Template::parse(text).unwrap_err();
             assert!(error.contains(why), "{error}");

@@ -91,7 +91,11 @@ fn concerned_by(store: &Store, event: &StoreEvent) -> Vec<String> {
         let rows = rows.into_iter().flatten().map(key);
         rows.collect::<BTreeSet<_>>()
     };
-    let old = event.old.as_ref().map(|old| rows(&old.value())).unwrap_or_default();
+    let old = event
+        .old
+        .as_ref()
+        .map(|old| rows(&old.value()))
+        .unwrap_or_default();
     let now = rows(&event.object.value());
     let changed: BTreeSet<String> = old.symmetric_difference(&now).map(|row| row.0.clone()).collect();
     let named = changed.iter().filter(|name| !name.is_empty());

@@ -283,7 +283,7 @@ impl Disk {
         let bytes = StatusFile::of(object, accepted)
             .render()
             .map_err(|message| refused(&ready.key, message))?;
-        let prepared = file::prepare(&path, &bytes, &self.faults);
+        let prepared = file::prepare_over(&path, &bytes, &self.spares, &self.faults);
         ready.status = Some((prepared.map_err(|source| DiskError::io(path, source))?, bytes));
         Ok(())
     }
@@ -361,7 +361,7 @@ impl Disk {
         };
         let (status, _) = status;
         let path = status.path.clone();
-        match status.place(&self.faults) {
+        match status.place_over(&self.spares, &self.faults) {
             Ok(_) => Ok((key, spec)),
             Err(source) => {
                 if matches!(

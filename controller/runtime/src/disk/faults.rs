@@ -140,7 +140,15 @@ impl Faults {
     /// What was not durable is gone: of each such file the disk has this instead. Answers faults for the next start.
     pub(crate) fn lose_power(&self, left: Left) -> Self {
         let mut script = self.script.lock().unwrap();
-        for (path, before) in std::mem::take(&mut script.unsynced) {
+        let unsynced = std::mem::take(&mut script.unsynced);
+        let status = |path: &&std::path::PathBuf| path.to_string_lossy().ends_with(".status.yaml");
+        let contents: Vec<_> = unsynced
+            .keys()
+            .filter(status)
+            .filter_map(|path| std::fs::read(path).ok())
+            .collect();
+        let mut anothers = contents.iter().cycle().skip(1);
+        for (path, before) in unsynced {
             match (left, before) {
                 (Left::Before, Some(before)) => std::fs::write(&path, before).unwrap(),
                 (Left::Before, None) => drop(std::fs::remove_file(&path)),
@@ -151,7 +159,10 @@ impl Faults {
                     bytes[half..].fill(0);
                     std::fs::write(&path, bytes).unwrap();
                 }
-                (Left::Empty | Left::Half, _) => {}
+                (Left::Anothers, _) if path.exists() && status(&&path) => {
+                    std::fs::write(&path, anothers.next().unwrap()).unwrap();
+                }
+                (Left::Empty | Left::Half | Left::Anothers, _) => {}
             }
         }
         let next = Self::default();
@@ -170,4 +181,6 @@ pub(crate) enum Left {
     Empty,
     /// Its length, and the first half of its contents.
     Half,
+    /// What was written over the file that it replaced: another one's contents.
+    Anothers,
 }

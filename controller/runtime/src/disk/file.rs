@@ -12,6 +12,7 @@ use super::digest::Digest;
 use super::faults::Faults;
 use super::layout::temporary_name;
 use super::link::{LinkTarget, place};
+use super::spares::Spares;
 
 /// Mode of a new file: specs may hold secrets.
 const PRIVATE: u32 = 0o600;
@@ -173,11 +174,36 @@ pub(crate) fn prepare(path: &Path, bytes: &[u8], faults: &Faults) -> io::Result<
     prepare_with(path, bytes, false, faults)
 }
 
+/// As [`prepare`], over a file that was replaced before, where there is one.
+pub(crate) fn prepare_over(
+    path: &Path,
+    bytes: &[u8],
+    spares: &Spares,
+    faults: &Faults,
+) -> io::Result<Prepared> {
+    let Some((temporary, file)) = spares.take(path) else {
+        return prepare(path, bytes, faults);
+    };
+    let written = faults
+        .step("create", path)
+        .and_then(|()| fill(file, path, bytes, false, faults));
+    finished(temporary, path, written, faults)
+}
+
 fn prepare_with(path: &Path, bytes: &[u8], durable: bool, faults: &Faults) -> io::Result<Prepared> {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let tag = uuid::Uuid::new_v4().simple().to_string();
     let temporary = path.with_file_name(temporary_name(&file_name, &tag));
     let written = write(&temporary, path, bytes, durable, faults);
+    finished(temporary, path, written, faults)
+}
+
+fn finished(
+    temporary: PathBuf,
+    path: &Path,
+    written: io::Result<Signature>,
+    faults: &Faults,
+) -> io::Result<Prepared> {
     match written {
         Ok(signature) => Ok(Prepared {
             temporary,
@@ -198,16 +224,19 @@ fn write(
     durable: bool,
     faults: &Faults,
 ) -> io::Result<Signature> {
-    let owner = Ownership::like(path);
-    let mode = owner.map_or(PRIVATE, |owner| owner.mode);
     faults.step("create", path)?;
     // Never one that is there, nor what a link of that name leads to: others may be able to write the folder.
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(mode)
+        .mode(PRIVATE)
         .open(temporary)?;
-    if let Some(owner) = owner {
+    fill(file, path, bytes, durable, faults)
+}
+
+/// Makes these bytes the whole of a file that is to take the place of `path`.
+fn fill(mut file: File, path: &Path, bytes: &[u8], durable: bool, faults: &Faults) -> io::Result<Signature> {
+    if let Some(owner) = Ownership::like(path) {
         owner.give(&file)?;
     }
     let half = bytes.len() / 2;
@@ -215,11 +244,20 @@ fn write(
     file.write_all(first)?;
     faults.step("write", path)?;
     file.write_all(second)?;
+    let written = file.metadata()?;
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let written = match written.len() > length {
+        true => {
+            file.set_len(length)?;
+            file.metadata()?
+        }
+        false => written,
+    };
     if durable {
         faults.step("fsync", path)?;
         file.sync_data()?;
     }
-    Ok(Signature::of(&file.metadata()?))
+    Ok(Signature::of(&written))
 }
 
 impl Prepared {
@@ -229,6 +267,29 @@ impl Prepared {
         let placed = faults
             .step("rename", &self.path)
             .and_then(|()| std::fs::rename(&self.temporary, &self.path));
+        if let Err(error) = placed {
+            discard_at(&self.temporary, faults);
+            return Err(error);
+        }
+        Ok(self.signature)
+    }
+
+    /// Puts it in its place, whatever is there, and keeps what was there to be written over.
+    pub(crate) fn place_over(self, spares: &Spares, faults: &Faults) -> io::Result<Signature> {
+        faults.placing(&self.path);
+        let placed = faults.step("rename", &self.path).and_then(|()| {
+            match renameat_with(CWD, &self.temporary, CWD, &self.path, RenameFlags::EXCHANGE) {
+                Ok(()) => {
+                    spares.keep(&self.temporary, faults);
+                    Ok(())
+                }
+                // There is none, or the file system cannot.
+                Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    std::fs::rename(&self.temporary, &self.path)
+                }
+                Err(error) => Err(error.into()),
+            }
+        });
         if let Err(error) = placed {
             discard_at(&self.temporary, faults);
             return Err(error);
@@ -309,7 +370,7 @@ impl Prepared {
 }
 
 /// What cannot be removed now is removed at the next start.
-fn discard_at(temporary: &Path, faults: &Faults) {
+pub(super) fn discard_at(temporary: &Path, faults: &Faults) {
     if faults.step("discard", temporary).is_ok() {
         drop(std::fs::remove_file(temporary));
     }

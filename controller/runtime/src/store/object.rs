@@ -268,3 +268,47 @@ mod text_number {
         text.parse().map_err(D::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn workload(labels: Value) -> Result<Stored, Vec<FieldError>> {
+        let object = json!({"metadata": {"labels": labels}, "spec": {"container": "web"}});
+        let moment = crate::store::change::Moment {
+            revision: 7,
+            now: aegis_api::Time(jiff::Timestamp::UNIX_EPOCH),
+        };
+        let system = crate::store::change::new_system(moment);
+        let info = aegis_api::kinds::find("Workload").unwrap();
+        let status = Some(json!({"replicas": 1}));
+        Stored::build(info, "web", system, Desired::of(&object), status, &Arc::default())
+    }
+
+    #[test]
+    fn an_object_is_read_from_its_text_as_it_was_put_together() {
+        let stored = workload(json!({"a": "b"})).unwrap();
+        let value = stored.value();
+        assert_eq!(value.to_string(), stored.text());
+        assert_eq!(value["metadata"]["labels"]["a"], "b");
+        assert_eq!(value["metadata"]["resourceVersion"], "7");
+        let (desired, status) = stored.parts();
+        assert_eq!(
+            (desired.spec["container"].clone(), status),
+            (json!("web"), Some(json!({"replicas": 1})))
+        );
+        assert!(stored.weight() > stored.text().len());
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_it_could_be_read_again_is_refused() {
+        let nested = |levels: usize| (0..levels).fold(json!("v"), |inner, _| json!({ "a": inner }));
+        let errors = workload(nested(DEPTH)).unwrap_err();
+        assert!(errors[0].to_string().contains("at most 100 levels"), "{errors:?}");
+        assert!(is_within(&nested(DEPTH - 1), DEPTH) && !is_within(&nested(DEPTH), DEPTH));
+        let text = nested(DEPTH).to_string();
+        assert!(serde_json::from_str::<Value>(&text).is_ok());
+    }
+}

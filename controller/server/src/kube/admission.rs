@@ -53,8 +53,7 @@ pub(super) struct Judged(Option<i64>);
 impl Judged {
     /// Whether it holds for the object as it is now.
     pub(super) fn holds_for(self, current: &Stored) -> bool {
-        self.0
-            .is_none_or(|generation| generation == current.generation())
+        self.0.is_none_or(|generation| generation == current.generation())
     }
 }
 

@@ -99,9 +99,7 @@ fn page(state: &ServerState, target: &Target, query: &Query) -> Result<Page<Arc<
     };
     let after = query.from.as_ref().map(|place| place.after.as_str());
     objects.retain(|object| {
-        target.is_ours()
-            && after.is_none_or(|after| object.name() > after)
-            && query.selector.selects(object)
+        target.is_ours() && after.is_none_or(|after| object.name() > after) && query.selector.selects(object)
     });
     let all = query.selector.is_everything();
     Ok(Page::first(revision, objects, query.limit, all, |object| {

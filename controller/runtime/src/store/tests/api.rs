@@ -65,9 +65,7 @@ async fn refusals_name_the_object_and_the_field() {
         assert!(error.to_string().contains("metadata.name"), "{name}: {error}");
     }
     let missing = store
-        .edit(wl(), "nope", Part::Spec, false, |current| {
-            Ok(current.value())
-        })
+        .edit(wl(), "nope", Part::Spec, false, |current| Ok(current.value()))
         .await;
     assert!(matches!(missing, Err(StoreError::NotFound { .. })));
     let renamed = store
@@ -160,9 +158,7 @@ async fn an_edit_that_changes_nothing_makes_no_version_and_no_event() {
     let before = store.revision();
     for part in [Part::Spec, Part::Status, Part::Finalizers] {
         store
-            .edit(wl(), "web", part, false, |current| {
-                Ok(current.value())
-            })
+            .edit(wl(), "web", part, false, |current| Ok(current.value()))
             .await
             .unwrap();
     }

@@ -203,7 +203,7 @@ fn tear_audit_log(dir: &TempDir, left: Left) {
         let length = match left {
             _ if synced => bytes.len(),
             Left::Before => 0,
-            Left::Empty | Left::Half => bytes.len().saturating_sub(20),
+            Left::Empty | Left::Half | Left::Anothers => bytes.len().saturating_sub(20),
         };
         std::fs::write(&path, &bytes[..length]).unwrap();
     }
@@ -225,7 +225,7 @@ async fn audited(store: &Running) -> Vec<String> {
 
 #[tokio::test]
 async fn i10_a_loss_of_power_between_any_two_system_calls_loses_nothing_acknowledged() {
-    for left in [Left::Before, Left::Empty, Left::Half] {
+    for left in [Left::Before, Left::Empty, Left::Half, Left::Anothers] {
         let mut step = 0;
         loop {
             let dir = dir();
@@ -298,7 +298,7 @@ async fn i10_nothing_is_lost_while_the_journal_is_emptied_behind_the_writes() {
 #[tokio::test]
 async fn a_persons_edit_is_not_undone_by_the_journal_however_the_process_ended() {
     let text = "metadata: {name: web}\nspec: {container: c, replicas: 7}\n";
-    for left in [None, Some(Left::Before), Some(Left::Half)] {
+    for left in [None, Some(Left::Before), Some(Left::Half), Some(Left::Anothers)] {
         let dir = dir();
         let store = Running::open(&dir).await;
         for name in ["web", "gone", "left"] {
