@@ -5731,8 +5731,18 @@ export interface components {
                      * @description Container port.
                      */
                     port: number;
+                    /**
+                     * @description What the application speaks.
+                     * @enum {string}
+                     */
+                    protocol?: "Http" | "Grpc";
                     /** @description How long the application may be silent within an answer or on a WebSocket, 1s to 1d. */
                     readTimeout?: string;
+                    /**
+                     * @description Over how long a server that has become ready gets its share of requests, in four steps of one reload each, 4s to
+                     *     1h. Absent: it has it at once.
+                     */
+                    slowStart?: string | null;
                     /** @description The application gets paths without that of this backend, which it is given as `X-Forwarded-Prefix`. */
                     stripPath?: boolean;
                     /** @description The upstream's name in nginx. Backends that share one are balanced together, each server by its weight. */
@@ -5760,6 +5770,12 @@ export interface components {
                  * @default 10s
                  */
                 drainTimeout?: string;
+                /**
+                 * @description How long a request waits for a server that is about to be back, as while the only container restarts, 1s to 1m;
+                 *     after that it is answered 503 with `Retry-After`. One that a server may have begun to work on waits only if it can
+                 *     be repeated (GET, HEAD, OPTIONS, PUT, DELETE). Absent: no request waits.
+                 */
+                holdRequests?: string | null;
                 /** @description Listen on IPv6 beside IPv4. */
                 ipv6?: boolean;
                 /**
@@ -5797,8 +5813,9 @@ export interface components {
                     port?: number;
                 } | null;
                 /**
-                 * @description Peers whose `X-Forwarded-Proto`, `-Host`, `-Port`, `-For` and `Forwarded` are passed on; of all others these are set
-                 *     here. Absent: private networks and this host, where a TLS terminator in front usually is. Empty: none.
+                 * @description Peers that say truthfully how their clients reached them, such as what ends TLS in front: their `X-Forwarded-*` and
+                 *     `Forwarded` are passed on. Of all others these are set here, or taken out. Absent or empty: none. Where the engine
+                 *     shows every client as one of its own network (rootless Docker, a userland proxy), a network here is all clients.
                  */
                 trustedProxies?: string[] | null;
             };

@@ -78,11 +78,17 @@ pub struct LoadBalancerSpec {
     /// How long a server that leaves may take to finish its requests.
     #[serde(default = "ten_seconds")]
     pub drain_timeout: Duration,
-    /// Peers whose `X-Forwarded-Proto`, `-Host`, `-Port`, `-For` and `Forwarded` are passed on; of all others these are set
-    /// here. Absent: private networks and this host, where a TLS terminator in front usually is. Empty: none.
+    /// Peers that say truthfully how their clients reached them, such as what ends TLS in front: their `X-Forwarded-*` and
+    /// `Forwarded` are passed on. Of all others these are set here, or taken out. Absent or empty: none. Where the engine
+    /// shows every client as one of its own network (rootless Docker, a userland proxy), a network here is all clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub trusted_proxies: Option<Vec<NetworkPrefix>>,
+    /// How long a request waits for a server that is about to be back, as while the only container restarts, 1s to 1m;
+    /// after that it is answered 503 with `Retry-After`. One that a server may have begun to work on waits only if it can
+    /// be repeated (GET, HEAD, OPTIONS, PUT, DELETE). Absent: no request waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_requests: Option<Duration>,
     /// Largest request body, MiB. Absent: the application decides, and gets the body as it comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_048_576))]
@@ -138,6 +144,34 @@ pub struct Backend {
     /// at once, as server-sent events need it.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub buffering: bool,
+    /// What the application speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_http")]
+    pub protocol: Protocol,
+    /// Over how long a server that has become ready gets its share of requests, in four steps of one reload each, 4s to
+    /// 1h. Absent: it has it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Duration>,
+}
+
+/// What an application speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Protocol {
+    /// HTTP/1.1, WebSocket included.
+    #[default]
+    Http,
+    /// gRPC: HTTP/2 without TLS. nginx then takes HTTP/2 from clients, too: on the listener with TLS, and from 1.25.1 on
+    /// without TLS.
+    Grpc,
+}
+
+impl Protocol {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde requires"
+    )]
+    fn is_http(&self) -> bool {
+        *self == Self::Http
+    }
 }
 
 /// How nginx chooses a server.
@@ -362,6 +396,15 @@ impl Rules for LoadBalancerSpec {
             }
             backend_rules(self, index, backend, path, out);
         }
+        if let Some(held) = self.hold_requests
+            && !(SHORTEST_HOLD..=LONGEST_HOLD).contains(&held.std())
+        {
+            out.push(FieldError::invalid(
+                format!("{path}.holdRequests"),
+                held,
+                "must be from 1s to 1m; leave it out to hold none",
+            ));
+        }
         if let Some(tls) = &self.tls {
             tls_rules(tls, self.port, &format!("{path}.tls"), out);
         }
@@ -384,6 +427,7 @@ fn backend_rules(
             "must be from 1s to 1d",
         ));
     }
+    protocol_rules(spec, backend, &path, out);
     let earlier = || spec.backends.iter().take(index);
     let Some(first) = earlier().find(|other| other.upstream == backend.upstream) else {
         let own = spec.path_of(backend.upstream.as_str());
@@ -398,21 +442,73 @@ fn backend_rules(
                 ),
             ));
         }
+        let alike = |other: &&Backend| is_same_upstream(&other.upstream, &backend.upstream);
+        if let Some(other) = earlier().find(alike) {
+            out.push(FieldError::invalid(
+                format!("{path}.upstream"),
+                &backend.upstream,
+                format!(
+                    "nginx knows no case in names of upstreams, and there is {} already: name another one",
+                    other.upstream
+                ),
+            ));
+        }
         return;
     };
-    let says = |backend: &Backend| (backend.strip_path, backend.read_timeout, backend.buffering);
+    let says = |backend: &Backend| {
+        (
+            backend.strip_path,
+            backend.read_timeout,
+            backend.buffering,
+            backend.protocol,
+        )
+    };
     let is_new = backend.path.is_some() && backend.path != first.path;
-    let as_default = says(backend) == (true, a_minute(), true);
+    let as_default = says(backend) == (true, a_minute(), true, Protocol::Http);
     if is_new || !(as_default || says(backend) == says(first)) {
         out.push(FieldError::invalid(
             path,
             &backend.workload,
             format!(
-                "the first backend of upstream {} says path, stripPath, readTimeout and buffering: say them there",
+                "the first backend of upstream {} says path, stripPath, readTimeout, buffering and protocol: say them there",
                 backend.upstream
             ),
         ));
     }
+}
+
+/// What goes with gRPC, and where weights can be stepped.
+fn protocol_rules(spec: &LoadBalancerSpec, backend: &Backend, path: &str, out: &mut Vec<FieldError>) {
+    let own = spec.path_of(backend.upstream.as_str());
+    if backend.protocol == Protocol::Grpc && backend.strip_path && own != "/" {
+        out.push(FieldError::invalid(
+            format!("{path}.stripPath"),
+            backend.strip_path,
+            format!("a gRPC service has its name in the path ({own}): set it to false"),
+        ));
+    }
+    let Some(slow_start) = backend.slow_start else {
+        return;
+    };
+    if !(SHORTEST_SLOW_START..=LONGEST_SLOW_START).contains(&slow_start.std()) {
+        out.push(FieldError::invalid(
+            format!("{path}.slowStart"),
+            slow_start,
+            "must be from 4s to 1h; leave it out for none",
+        ));
+    }
+    if matches!(spec.algorithm, Algorithm::IpHash | Algorithm::UriHash) {
+        out.push(FieldError::invalid(
+            format!("{path}.slowStart"),
+            slow_start,
+            "goes with spec.algorithm RoundRobin and LeastConn: with the others each step would move clients between servers",
+        ));
+    }
+}
+
+/// Whether nginx takes two names of upstreams for one.
+pub fn is_same_upstream(one: &UpstreamName, other: &UpstreamName) -> bool {
+    one.as_str().eq_ignore_ascii_case(other.as_str())
 }
 
 fn tls_rules(tls: &Tls, port: u16, path: &str, out: &mut Vec<FieldError>) {
@@ -452,10 +548,14 @@ impl LoadBalancerSpec {
 
     /// See the field of this name.
     pub fn trusted_proxies(&self) -> Vec<&str> {
-        match &self.trusted_proxies {
-            Some(networks) => networks.iter().map(NetworkPrefix::as_str).collect(),
-            None => PRIVATE_NETWORKS.to_vec(),
-        }
+        let networks = self.trusted_proxies.iter().flatten();
+        networks.map(NetworkPrefix::as_str).collect()
+    }
+
+    /// The ports that its nginx listens on for it, each with the field that says so.
+    pub fn ports(&self) -> Vec<(&'static str, u16)> {
+        let tls = self.tls.iter().map(|tls| ("spec.tls.port", tls.port));
+        std::iter::once(("spec.port", self.port)).chain(tls).collect()
     }
 }
 
@@ -482,17 +582,10 @@ fn default_config_path() -> AbsolutePath {
     Defaults::default().nginx_config_path
 }
 
-/// Loopback, RFC 1918, link-local, and their like in IPv6: never a stranger's from outside.
-const PRIVATE_NETWORKS: [&str; 8] = [
-    "127.0.0.0/8",
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "169.254.0.0/16",
-    "::1/128",
-    "fc00::/7",
-    "fe80::/10",
-];
+const SHORTEST_HOLD: std::time::Duration = std::time::Duration::from_secs(1);
+const LONGEST_HOLD: std::time::Duration = std::time::Duration::from_secs(60);
+const SHORTEST_SLOW_START: std::time::Duration = std::time::Duration::from_secs(4);
+const LONGEST_SLOW_START: std::time::Duration = std::time::Duration::from_secs(3600);
 const SHORTEST_READ: std::time::Duration = std::time::Duration::from_secs(1);
 const LONGEST_READ: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 

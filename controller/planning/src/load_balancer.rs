@@ -6,7 +6,9 @@
 pub mod access_log;
 pub mod connections;
 pub mod down;
+pub mod hold;
 pub mod home;
+pub mod http2;
 pub mod idle;
 pub mod membership;
 pub mod neighbours;
@@ -14,6 +16,7 @@ pub mod observed;
 pub mod plan;
 pub mod receipts;
 pub mod render;
+mod slow_start;
 pub mod staging;
 pub mod status;
 mod syntax;

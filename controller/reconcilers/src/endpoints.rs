@@ -11,7 +11,7 @@ use std::time::Duration;
 use aegis_api::ContainerId;
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_docker::{Engine, EngineError, EngineResult, ListFilter};
-use aegis_planning::load_balancer::home::Endpoint;
+use aegis_planning::load_balancer::home::{Endpoint, HOST};
 use futures::future::try_join_all;
 use tokio::time::Instant;
 
@@ -148,8 +148,10 @@ fn endpoint(container: &ContainerDetails, owner: Option<&ContainerDetails>) -> E
         (false, _) => Some(&container.networks),
         (true, owner) => owner.map(|owner| &owner.networks),
     };
+    let on_host = networks.is_some_and(|networks| networks.contains_key(HOST));
     let addresses = networks.into_iter().flatten();
     Endpoint {
+        on_host,
         name: container.name.clone(),
         state: container.state,
         started_at: container.started_at,
@@ -167,6 +169,7 @@ async fn listed(engine: &dyn Engine, id: &str) -> EngineResult<Option<Endpoint>>
         name: row.name,
         state: row.state,
         started_at: None,
+        on_host: row.networks.contains_key(HOST),
         addresses: row
             .networks
             .into_iter()

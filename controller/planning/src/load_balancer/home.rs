@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use aegis_api::load_balancer::Server;
-use aegis_api::observed::ContainerState;
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{ContainerId, Time};
+
+use crate::probe::host_address;
 
 /// One container as the engine sees it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct Endpoint {
     pub started_at: Option<Time>,
     /// Its address on each network where it has one.
     pub addresses: BTreeMap<String, IpAddr>,
+    /// It is on the host's network, where it has no address of its own.
+    pub on_host: bool,
 }
 
 impl Endpoint {
@@ -37,11 +41,18 @@ fn reaches(networks: &Networks, network: &str) -> bool {
     networks.contains_key(network) || networks.contains_key(HOST)
 }
 
-/// Where nginx reaches a container: `10.0.0.2`, or `[fd00::2]`. `None` where it shares no network with it.
-pub fn host(endpoint: &Endpoint, networks: &Networks) -> Option<String> {
-    let mut shared = endpoint.addresses.iter();
-    let (_, ip) = shared.find(|(network, _)| reaches(networks, network))?;
-    Some(written(*ip))
+/// Where nginx reaches a container: `10.0.0.2`, or `[fd00::2]`. `None` where it shares no network with it. One on the
+/// host's network is reached on this host: at its loopback by an nginx that is on that network, too, else at the gateway of
+/// a network of nginx.
+pub fn host(endpoint: &Endpoint, nginx: &ContainerDetails) -> Option<String> {
+    hosts(endpoint, nginx).next().map(written)
+}
+
+fn hosts(endpoint: &Endpoint, nginx: &ContainerDetails) -> impl Iterator<Item = IpAddr> {
+    let shared = endpoint.addresses.iter();
+    let shared = shared.filter(|(network, _)| reaches(&nginx.networks, network));
+    let on_host = endpoint.on_host.then(|| host_address(Some(nginx))).flatten();
+    shared.map(|(_, ip)| *ip).chain(on_host)
 }
 
 fn written(ip: IpAddr) -> String {
@@ -57,10 +68,7 @@ pub fn host_of(address: &str) -> &str {
 }
 
 /// Whether a server's container runs and has the server's address. Otherwise the engine may give it to anybody.
-pub(crate) fn is_home(server: &Server, endpoints: &Endpoints, networks: &Networks) -> bool {
+pub(crate) fn is_home(server: &Server, endpoints: &Endpoints, nginx: &ContainerDetails) -> bool {
     let endpoint = endpoints.get(&server.id).filter(|endpoint| endpoint.is_running());
-    endpoint.is_some_and(|endpoint| {
-        let mut shared = endpoint.addresses.iter();
-        shared.any(|(network, ip)| reaches(networks, network) && written(*ip) == host_of(&server.address))
-    })
+    endpoint.is_some_and(|endpoint| hosts(endpoint, nginx).any(|ip| written(ip) == host_of(&server.address)))
 }

@@ -34,6 +34,11 @@ const NOT_STARTED: i64 = 1;
 pub struct Version(u32, u32, u32);
 
 impl Version {
+    /// This one.
+    pub(crate) const fn of(major: u32, minor: u32, patch: u32) -> Self {
+        Self(major, minor, patch)
+    }
+
     /// From what nginx says of itself (`nginx -V`); `None` of its relatives, which have other directives.
     pub fn parse(said: &str) -> Option<Self> {
         let mut lines = said.lines();

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use aegis_api::load_balancer::{DrainReceipt, Server};
+use aegis_api::load_balancer::{DrainReceipt, Server, is_same_upstream};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::Health;
 use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 
 use super::home::{Endpoints, is_home};
+use super::http2::Http2;
 use super::render::Rendered;
-use super::{connections, down, idle, staging};
+use super::{connections, down, hold, http2, idle, staging};
 
 /// One nginx worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +30,34 @@ pub struct NginxBuild {
     pub version: Option<idle::Version>,
     /// It can count its connections.
     pub counts_connections: bool,
+    /// It can hold requests.
+    pub holds: bool,
+    /// Where it can take HTTP/2.
+    pub http2: Option<Http2>,
 }
 
 impl NginxBuild {
     /// From what `nginx -V` prints.
     pub fn parse(said: &str) -> Self {
+        let version = idle::Version::parse(said);
         Self {
-            version: idle::Version::parse(said),
+            version,
             counts_connections: connections::is_built_in(said),
+            holds: hold::is_built_in(version, said),
+            http2: http2::offered_by(version, said),
         }
+    }
+
+    /// Whether a template depends on any of it.
+    pub fn matters_to(template: &str) -> bool {
+        [
+            connections::is_known_to,
+            idle::is_known_to,
+            hold::is_known_to,
+            http2::is_known_to,
+        ]
+        .iter()
+        .any(|is_known_to| is_known_to(template))
     }
 }
 
@@ -71,16 +91,63 @@ pub struct Observed {
     pub nginx: Option<NginxBuild>,
     /// Another load balancer that has the same file of the same container, and had it first.
     pub claimed_by: Option<String>,
+    /// What another load balancer of the same container has, and had first, that nginx can have once.
+    pub taken: Option<Taken>,
     /// Now.
     pub now: Time,
 }
 
+/// What only one load balancer of an nginx can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The field that says so, such as `spec.backends[0].upstream`.
+    pub field: String,
+    /// What it says, with its kind: `upstream web`, `port 80`.
+    pub what: String,
+    /// The load balancer that has it.
+    pub by: String,
+}
+
+/// When a load balancer was made; of those of one moment the first by name came first.
+fn order(balancer: &LoadBalancer) -> (Option<jiff::Timestamp>, String) {
+    let made = balancer.metadata.creation_timestamp.as_ref().map(|at| at.0);
+    (made, balancer.name().to_owned())
+}
+
+/// The first name of an upstream, or port, that an earlier load balancer of the same container has. nginx would refuse the
+/// file for it with the name of a file that people did not write.
+pub fn taken(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Taken> {
+    let mut earlier: Vec<&Arc<LoadBalancer>> = all
+        .iter()
+        .filter(|other| other.spec.container == balancer.spec.container && order(other) < order(balancer))
+        .collect();
+    earlier.sort_by_key(|other| order(other));
+    let of = |other: &LoadBalancer| {
+        let backends = balancer.spec.backends.iter().enumerate();
+        let upstreams = backends.map(|(index, backend)| {
+            let mut theirs = other.spec.backends.iter();
+            let is_theirs = theirs.any(|their| is_same_upstream(&their.upstream, &backend.upstream));
+            let field = format!("spec.backends[{index}].upstream");
+            (is_theirs, field, format!("upstream {}", backend.upstream))
+        });
+        let theirs = other.spec.ports();
+        let ports = balancer.spec.ports();
+        let ports = ports.into_iter().map(|(field, port)| {
+            let is_theirs = theirs.iter().any(|(_, their)| *their == port);
+            (is_theirs, field.to_owned(), format!("port {port}"))
+        });
+        let mut both = upstreams.chain(ports).filter(|(is_theirs, ..)| *is_theirs);
+        both.next().map(|(_, field, what)| Taken {
+            field,
+            what,
+            by: other.name().to_owned(),
+        })
+    };
+    earlier.into_iter().find_map(|other| of(other))
+}
+
 /// Of load balancers that have the same file of the same container, the one that was made first keeps it.
 pub fn claimed_by(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<String> {
-    let order = |one: &LoadBalancer| {
-        let made = one.metadata.creation_timestamp.as_ref().map(|at| at.0);
-        (made, one.name().to_owned())
-    };
     let shares = |other: &&Arc<LoadBalancer>| {
         other.spec.container == balancer.spec.container
             && staging::is_same_path(
@@ -134,7 +201,7 @@ pub fn file(
     if container.state == ContainerState::Running {
         return Some(good);
     }
-    let stays = |server: &Server| !balancer.is_deleting() && is_home(server, endpoints, &container.networks);
+    let stays = |server: &Server| !balancer.is_deleting() && is_home(server, endpoints, container);
     let gone = status.servers.iter().filter(|server| !stays(server));
     let gone = gone.map(|server| server.address.as_str()).collect();
     Some(idle::without(down::without(&good, &gone), container.exit_code))

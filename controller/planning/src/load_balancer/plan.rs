@@ -125,6 +125,7 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
             .map(|drain| drain_look(drain, balancer.now))
             .min(),
         balancer.min_ready_remaining,
+        balancer.next_weights,
         receipts::look_again(&balancer.counted, &receipts, balancer.now),
     ];
     Ok(Prepared {

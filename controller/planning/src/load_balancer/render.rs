@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use aegis_api::error::chain;
-use aegis_api::load_balancer::Tls;
+use aegis_api::load_balancer::{Protocol, Tls};
 use aegis_template::Templates;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::connections;
+use super::hold::Hold;
+use super::http2::Http2;
 use super::validate::{Upstream, ValidatedLoadBalancer};
 
 /// Bytes of the digest that is a revision.
@@ -70,6 +72,11 @@ struct Values<'a> {
     /// How long idle connections are kept over a reload; absent where nginx cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     keepalive_min_timeout_secs: Option<u64>,
+    /// Where nginx takes HTTP/2; null where no application speaks gRPC.
+    http2: Option<Http2>,
+    /// How requests wait for a server; absent where none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +88,9 @@ struct UpstreamValues<'a> {
     stripped: String,
     read_timeout_secs: u64,
     buffering: bool,
+    grpc: bool,
+    /// Its requests wait for a server that is about to be back.
+    held: bool,
     /// It has no server: its location must answer 503 by itself.
     unavailable: bool,
     servers: Vec<ServerValues<'a>>,
@@ -118,6 +128,8 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
         status_port: balancer.offers_connections.then_some(connections::STATUS_PORT),
         status_path: connections::STATUS_PATH,
         keepalive_min_timeout_secs: balancer.keepalive_min,
+        http2: balancer.http2,
+        hold: balancer.hold,
     };
     let mut hash = Sha256::new();
     hash.update(template);
@@ -155,8 +167,11 @@ fn values<'a>(
     let path = balancer.spec.path_of(&upstream.name);
     let strips = backend.is_none_or(|backend| backend.strip_path) && path != "/";
     let read_timeout = backend.map_or(READ_TIMEOUT, |backend| backend.read_timeout.std());
+    let grpc = backend.is_some_and(|backend| backend.protocol == Protocol::Grpc);
     UpstreamValues {
         name: &upstream.name,
+        grpc,
+        held: balancer.hold.is_some() && upstream.may_be_back && !grpc,
         stripped: match strips {
             true => path.trim_end_matches('/').to_owned(),
             false => String::new(),

@@ -1,8 +1,10 @@
 //! What a LoadBalancer's status says after a pass. Pure: the reconciler stores it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use aegis_api::condition::Conditions;
-use aegis_api::load_balancer::Reload;
-use aegis_api::{ConditionType, LoadBalancerStatus, Reason};
+use aegis_api::load_balancer::{Release, Reload};
+use aegis_api::{ConditionType, ContainerId, LoadBalancerStatus, Reason, Time};
 
 use super::plan::Prepared;
 use super::receipts;
@@ -31,6 +33,23 @@ pub fn take(status: &mut LoadBalancerStatus, plan: Prepared, reload: Option<Relo
     status.server_count = u32::try_from(plan.servers.len()).unwrap_or(u32::MAX);
     status.servers = plan.servers;
     status.last_reload = reload.or(status.last_reload.take());
+}
+
+/// Lets containers go that are on their way out and that nginx was never given, or has been done with: a configuration that
+/// cannot be loaded must not hold what it never had. Only where nginx is known to have no other servers than the status names;
+/// the next pass sees the marks and admits none of these.
+pub fn release_unserved(status: &mut LoadBalancerStatus, marked: &BTreeMap<ContainerId, Option<Time>>) {
+    let served = status.servers.iter().map(|server| &server.id);
+    let draining = status.draining.iter().flat_map(|drain| &drain.ids);
+    let released = status.releases.iter().map(|release| &release.id);
+    let kept: BTreeSet<&ContainerId> = served.chain(draining).chain(released).collect();
+    let new = marked.iter().filter(|(id, _)| !kept.contains(id));
+    let new = new.map(|(id, since)| Release {
+        id: id.clone(),
+        since: *since,
+    });
+    let new: Vec<Release> = new.collect();
+    status.releases.extend(new);
 }
 
 /// The status after a pass that went through.
@@ -116,9 +135,9 @@ fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (Reaso
     words.extend(held);
     match (servers, balancer.unavailable.is_empty(), balancer.held.is_empty()) {
         (_, true, true) => {
-            let closes_idle = balancer.closes_idle.iter().map(|words| format!("; {words}"));
-            let closes_idle: String = closes_idle.collect();
-            (Reason::Ready, format!("{counted} in rotation{closes_idle}"))
+            let more = balancer.closes_idle.iter().chain(&balancer.holds_none);
+            let more: String = more.map(|words| format!("; {words}")).collect();
+            (Reason::Ready, format!("{counted} in rotation{more}"))
         }
         (_, true, false) => (Reason::LastServersHeld, words.join("; ")),
         (0, ..) => (Reason::NoServers, words.join("; ")),

@@ -19,7 +19,7 @@ use super::observed::{NginxBuild, Observed};
 pub const TEMPLATE: &str = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
 
 /// What the nginx of ours says of itself.
-pub const NGINX: &str = "nginx version: nginx/1.28.3\nconfigure arguments: --with-http_stub_status_module\n";
+pub const NGINX: &str = "nginx version: nginx/1.28.3\nconfigure arguments: --with-http_stub_status_module --with-http_v2_module\n";
 
 pub fn time(text: &str) -> Time {
     text.parse().unwrap()
@@ -83,6 +83,7 @@ pub fn endpoint(row: &InstanceStatus) -> Endpoint {
         addresses: addresses
             .map(|(network, ip)| (network.clone(), ip.parse().unwrap()))
             .collect(),
+        on_host: false,
     }
 }
 
@@ -120,6 +121,7 @@ pub fn world(rows: Vec<InstanceStatus>) -> Observed {
         template: Ok(TEMPLATE.to_owned()),
         nginx: Some(NginxBuild::parse(NGINX)),
         claimed_by: None,
+        taken: None,
         now: time("2026-11-22T12:00:00Z"),
     }
 }

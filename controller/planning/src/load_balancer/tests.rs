@@ -1,5 +1,7 @@
 //! Made-up containers in, the real validate and plan, assertions on what nginx is given.
 
+mod fields;
+
 use std::sync::Arc;
 
 use aegis_api::load_balancer::{Drain, LoadBalancerStatus};
@@ -599,7 +601,7 @@ fn what_an_application_needs_of_nginx_is_a_field() {
             json!({"ipv6": true}),
             none(),
             "listen [::]:80 default_server;",
-            "ssl",
+            " ssl",
         ),
         (
             json!({"tls": {"certificate": "/certs/a.pem", "key": "/certs/a.key"}}),
@@ -616,14 +618,14 @@ fn what_an_application_needs_of_nginx_is_a_field() {
         (
             none(),
             json!({"path": "/app/"}),
-            "X-Forwarded-Prefix /app;",
-            "X-Forwarded-Prefix /app/",
+            "X-Forwarded-Prefix $aegis_p_fd26db45/app;",
+            "/app/;",
         ),
         (
             none(),
             json!({"path": "/app/", "stripPath": false}),
             "location /app/ {\n        proxy_pass http://web;",
-            "Prefix",
+            "/app;",
         ),
         (
             json!({"trustedProxies": ["203.0.113.7"]}),
@@ -632,7 +634,31 @@ fn what_an_application_needs_of_nginx_is_a_field() {
             "    10.0.0.0/8 1;",
         ),
         (json!({"trustedProxies": []}), none(), "default 0;\n}", "1;\n"),
-        (none(), none(), "    172.16.0.0/12 1;", "0.0.0.0/0"),
+        (none(), none(), "default 0;\n}", "1;\n"),
+        (
+            none(),
+            json!({"protocol": "Grpc"}),
+            "    http2 on;",
+            "proxy_pass http://web",
+        ),
+        (
+            none(),
+            json!({"protocol": "Grpc"}),
+            "location / {\n        grpc_pass grpc://web;",
+            "auth_delay",
+        ),
+        (
+            json!({"holdRequests": "1s"}),
+            none(),
+            "error_page 502 504 = @aegis_hold_web;",
+            "return 503;",
+        ),
+        (
+            json!({"holdRequests": "1s"}),
+            json!({"protocol": "Grpc"}),
+            "listen 127.0.0.1:28081;",
+            "@aegis_hold_",
+        ),
     ] {
         let case = format!("{spec} {backend}");
         let text = rendered_with(&spec, &backend);
@@ -684,6 +710,29 @@ fn an_nginx_on_the_hosts_network_reaches_servers_on_any() {
         "{}",
         invalid.message
     );
+}
+
+#[test]
+fn a_server_on_the_hosts_network_is_reached_on_this_host_or_at_the_gateway_of_nginx() {
+    let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    let endpoint = observed.endpoints.get_mut("id-a").unwrap();
+    (endpoint.addresses, endpoint.on_host) = (std::collections::BTreeMap::new(), true);
+    let address = |observed: &Observed| -> Vec<String> {
+        let servers = prepare(&balancer(), observed.clone()).servers;
+        servers.into_iter().map(|server| server.address).collect()
+    };
+    assert!(address(&observed).is_empty(), "nginx has no way to the host");
+    let container = observed.container.as_mut().unwrap();
+    container.network_settings = serde_json::json!({"net": {"Gateway": "10.0.0.254"}});
+    assert_eq!(address(&observed), ["10.0.0.254:8000"]);
+    let lb = serving(&[server("a", "10.0.0.254")]);
+    assert_eq!(names(&prepare(&lb, observed.clone())), ["a"], "it stays");
+    let container = observed.container.as_mut().unwrap();
+    container.host_config = serde_json::json!({"NetworkMode": "host"});
+    container.networks = [("host".to_owned(), None)].into();
+    assert_eq!(address(&observed), ["127.0.0.1:8000"]);
+    observed.endpoints.get_mut("id-a").unwrap().state = ContainerState::Exited;
+    assert!(address(&observed).is_empty(), "what does not run has no address");
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn row_words(
     if is_renamed(workload, row, endpoint) {
         return format!("{name} is called {} now", endpoint.name);
     }
-    if home::host(endpoint, &nginx.networks).is_none() {
+    if home::host(endpoint, nginx).is_none() {
         return format!("{name} is on no network of {}", nginx.name);
     }
     if !is_same_run(row, endpoint) {

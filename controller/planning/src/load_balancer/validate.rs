@@ -10,10 +10,13 @@ use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Reason, Time, Workload};
 
+use super::hold::Hold;
 use super::home::{self, Endpoint, is_home};
-use super::observed::{Observed, Worker};
+use super::http2::Http2;
+use super::observed::{Observed, Taken, Worker};
 use super::render::Rendered;
-use super::{connections, down, idle, unavailable};
+use super::slow_start::{self, Step};
+use super::{connections, down, hold, http2, idle, unavailable};
 use crate::Invalid;
 
 /// A container that is not ready this long after its start is not waited for.
@@ -25,6 +28,8 @@ pub struct Upstream {
     pub name: String,
     /// None: its location answers 503 by itself.
     pub servers: Vec<Server>,
+    /// Where it has none, one may be there in a moment.
+    pub may_be_back: bool,
 }
 
 /// A LoadBalancer whose parts fit together.
@@ -49,6 +54,12 @@ pub struct ValidatedLoadBalancer {
     pub keepalive_min: Option<u64>,
     /// That it closes them, human-readable.
     pub closes_idle: Option<String>,
+    /// How requests wait for a server; `None` where none does.
+    pub hold: Option<Hold>,
+    /// Why none does that should, human-readable.
+    pub holds_none: Option<String>,
+    /// Where nginx takes HTTP/2; `None` where it need not.
+    pub http2: Option<Http2>,
     /// All upstreams of the spec, in its order.
     pub upstreams: Vec<Upstream>,
     /// Those that have no server, and why.
@@ -69,6 +80,8 @@ pub struct ValidatedLoadBalancer {
     pub more_to_come: bool,
     /// When a container that is healthy already will have been so for long enough.
     pub min_ready_remaining: Option<Duration>,
+    /// When the weight of a server that has become ready lately grows.
+    pub next_weights: Option<Duration>,
     /// Why containers leave, by id.
     pub causes: BTreeMap<ContainerId, Leaving>,
     /// Receipts of earlier passes with what nginx's log reported of them since.
@@ -93,7 +106,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
     let before = balancer.status.clone().unwrap_or_default();
     let deleting = balancer.is_deleting();
     let chosen = choose(balancer, &observed, &container, &before);
-    let is_home = |server: &&Server| is_home(server, &observed.endpoints, &container.networks);
+    let is_home = |server: &&Server| is_home(server, &observed.endpoints, &container);
     let (home, strays): (Vec<&Server>, Vec<&Server>) = before.servers.iter().partition(is_home);
     let running = home.iter().map(|server| server.id.clone()).collect();
     let strays: Vec<Server> = match deleting {
@@ -107,6 +120,17 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
     let offers_connections = connections::may_be_offered(spec, &container, built_in, &before);
     let version = observed.nginx.and_then(|nginx| nginx.version);
     let keepalive_min = idle::kept(spec, version, observed.nginx.is_some(), &before);
+    let http2 = match observed.nginx {
+        Some(nginx) => http2::wanted(spec, nginx.http2),
+        // A template of somebody's own that does not depend on it, or an nginx that cannot be asked: nginx judges it.
+        None => http2::wanted(spec, Some(Http2::On)),
+    };
+    let http2 = http2.map_err(|message| Invalid {
+        reason: Reason::NotConfigurable,
+        message,
+    })?;
+    let holds = observed.nginx.map(|nginx| nginx.holds);
+    let (hold, holds_none) = hold::held(spec, &container, holds, &before);
     Ok(ValidatedLoadBalancer {
         name: balancer.name().to_owned(),
         spec: spec.clone(),
@@ -121,6 +145,9 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         offers_connections,
         keepalive_min,
         closes_idle: version.and_then(idle::closed_by),
+        hold,
+        holds_none,
+        http2,
         upstreams: chosen.upstreams,
         unavailable,
         as_wanted,
@@ -131,6 +158,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         marked: chosen.marked,
         more_to_come: chosen.more_to_come,
         min_ready_remaining: chosen.min_ready_remaining,
+        next_weights: chosen.next_weights,
         causes: chosen.causes,
         counted: observed.counted,
         before,
@@ -149,10 +177,14 @@ fn choose(
     let backends = &balancer.spec.backends;
     let mut chosen = Chosen::default();
     let mut by_upstream: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
+    let mut back: BTreeSet<&str> = BTreeSet::new();
     for (backend, workload) in backends.iter().zip(&observed.workloads) {
         let rows = rows(workload.as_deref());
         chosen.observe(rows);
         let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
+        if !balancer.is_deleting() && hold::may_be_back(workload.as_deref()) {
+            back.insert(backend.upstream.as_str());
+        }
         if let Some(workload) = workload.as_ref().filter(|_| !balancer.is_deleting()) {
             chosen.more_to_come |= rows.iter().any(|row| starts_up(row, before, observed.now));
             upstream.extend(candidates(backend, workload, observed, container, before));
@@ -165,6 +197,9 @@ fn choose(
     for name in names {
         let candidates = by_upstream.remove(name).unwrap_or_default();
         chosen.choose(name, &candidates, before);
+        if let Some(upstream) = chosen.upstreams.last_mut() {
+            upstream.may_be_back = back.contains(name);
+        }
     }
     for workload in &observed.removed_backends {
         chosen.observe(rows(Some(workload)));
@@ -199,6 +234,10 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
         );
         return Err(invalid(Reason::NotConfigurable, message));
     }
+    if let Some(Taken { field, what, by }) = observed.taken.as_ref().filter(|_| !balancer.is_deleting()) {
+        let message = format!("load balancer {by} has {what} of container {name}: give {field} another one");
+        return Err(invalid(Reason::NotConfigurable, message));
+    }
     match observed.address {
         Some(address) => Ok((container, address)),
         None => {
@@ -228,6 +267,7 @@ struct Chosen {
     marked: BTreeMap<ContainerId, Option<Time>>,
     more_to_come: bool,
     min_ready_remaining: Option<Duration>,
+    next_weights: Option<Duration>,
     causes: BTreeMap<ContainerId, Leaving>,
 }
 
@@ -237,6 +277,14 @@ struct Candidate<'a> {
     server: Server,
     /// How long it must go on being healthy before it counts.
     min_ready_remaining: Duration,
+    /// How far its slow start is.
+    step: Step,
+}
+
+impl Candidate<'_> {
+    fn is_server(&self, server: &Server) -> bool {
+        self.server.id == server.id && self.server.address == server.address
+    }
 }
 
 /// What a backend's Workload has to offer. Its status may be older than what the engine says: a container that has
@@ -263,7 +311,7 @@ fn candidate<'a>(
     before: &LoadBalancerStatus,
 ) -> Option<Candidate<'a>> {
     let endpoint = observed.endpoints.get(&row.id)?;
-    let host = home::host(endpoint, &nginx.networks)?;
+    let host = home::host(endpoint, nginx)?;
     let is_known = is_same_run(row, endpoint) || stays(&row.id, endpoint, &host, before);
     if !endpoint.is_running() || !is_known || is_renamed(workload, row, endpoint) {
         return None;
@@ -280,6 +328,7 @@ fn candidate<'a>(
             weight: backend.weight,
         },
         min_ready_remaining: min_ready_remaining(row, min_healthy, observed.now),
+        step: Step::at(backend, ready_for(row, observed.now)),
     })
 }
 
@@ -303,8 +352,11 @@ pub(crate) fn is_renamed(workload: &Workload, row: &InstanceStatus, endpoint: &E
 }
 
 fn min_ready_remaining(row: &InstanceStatus, min_healthy: Duration, now: Time) -> Duration {
-    let since = row.ready_since.or(row.started_at);
-    since.map_or(Duration::ZERO, |since| min_healthy.saturating_sub(since.age(now)))
+    ready_for(row, now).map_or(Duration::ZERO, |ready| min_healthy.saturating_sub(ready))
+}
+
+fn ready_for(row: &InstanceStatus, now: Time) -> Option<Duration> {
+    row.ready_since.or(row.started_at).map(|since| since.age(now))
 }
 
 /// Whether a container started so lately that it may well be ready in a moment.
@@ -366,10 +418,29 @@ impl Chosen {
         }
         servers.sort();
         servers.dedup();
+        self.step_weights(&mut servers, candidates);
         self.upstreams.push(Upstream {
             name: upstream.to_owned(),
             servers,
+            may_be_back: false,
         });
+    }
+
+    /// Gives servers that have just become ready a part of their share.
+    fn step_weights(&mut self, servers: &mut [Server], candidates: &[Candidate<'_>]) {
+        let steps: Vec<(u32, Step)> = servers
+            .iter()
+            .filter_map(|server| {
+                let mut candidates = candidates.iter();
+                let candidate = candidates.find(|candidate| candidate.is_server(server))?;
+                Some((server.weight, candidate.step))
+            })
+            .collect();
+        let (weights, next) = slow_start::weights(&steps);
+        for (server, weight) in servers.iter_mut().zip(weights) {
+            server.weight = weight;
+        }
+        self.next_weights = self.next_weights.into_iter().chain(next).min();
     }
 }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 use aegis_docker::EngineError;
-use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, claimed_by, file};
+use aegis_planning::load_balancer::home;
+use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, claimed_by, file, taken};
 use aegis_planning::load_balancer::render::Rendered;
-use aegis_planning::load_balancer::{connections, home, idle};
 use aegis_planning::serving;
 
 use super::installed_config::InstalledConfig;
@@ -91,6 +91,7 @@ pub(super) async fn dereference(
         None => None,
     };
     let counted = receipts::count(context, balancer, nginx).await;
+    let all = context.store.list::<LoadBalancer>();
     Ok(Observed {
         counted,
         address,
@@ -103,7 +104,8 @@ pub(super) async fn dereference(
         removed_backends: removed_backends(context, balancer),
         template,
         nginx: build,
-        claimed_by: claimed_by(balancer, &context.store.list::<LoadBalancer>()),
+        claimed_by: claimed_by(balancer, &all),
+        taken: taken(balancer, &all),
         now: context.clock.now(),
         container,
     })
@@ -177,8 +179,7 @@ pub(super) async fn is_installed(
 /// What nginx says of itself; run once in the life of a controller and a container, where the template depends on it.
 /// `None` where that is not known.
 async fn build(memory: &Memory, nginx: Option<&Nginx<'_>>, template: Option<&str>) -> Option<NginxBuild> {
-    let depends = |template| connections::is_known_to(template) || idle::is_known_to(template);
-    let nginx = nginx.filter(|_| template.is_some_and(depends))?;
+    let nginx = nginx.filter(|_| template.is_some_and(NginxBuild::matters_to))?;
     let known = memory.with(nginx.balancer(), |known| known.build.clone());
     if let Some((container, build)) = known
         && container == nginx.container()

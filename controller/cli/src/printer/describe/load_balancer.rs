@@ -34,6 +34,10 @@ pub(super) fn write(
     );
     sheet.field("Algorithm", format!("{:?}", spec.algorithm));
     sheet.field("Drain", format!("{} at most", spec.drain_timeout));
+    sheet.maybe(
+        "Holds requests",
+        spec.hold_requests.map(|time| format!("{time} at most")),
+    );
     let backends = spec.backends.iter().map(|backend| {
         vec![
             backend.upstream.to_string(),
