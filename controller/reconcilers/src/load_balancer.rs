@@ -66,15 +66,27 @@ impl LoadBalancerReconciler {
     }
 
     async fn pass(&self, balancer: &LoadBalancer) -> Result<Pass, Failure> {
-        let observed = dereference::dereference(&self.context, &self.memory, balancer).await?;
+        let observed = dereference::dereference(&self.context, &self.memory, balancer).await;
+        let observed = observed.map_err(|error| Failure {
+            as_known: matches!(error, dereference::Error::NotNginx { .. }),
+            ..Failure::from(error)
+        })?;
         // Before the rest is judged: of an nginx that does not run, nothing is valid.
         apply::restore(&self.context, &self.memory, balancer, &observed).await?;
         if balancer.is_deleting() && (!observed.runs() || observed.claimed_by.is_some()) {
             return Ok(Pass::Over);
         }
-        let validated = validate(balancer, observed).map_err(|source| Error::Validate {
-            balancer: balancer.name().to_owned(),
-            source,
+        let proved = balancer
+            .status
+            .as_ref()
+            .and_then(|status| status.revision.as_ref());
+        let as_known = observed.served.as_ref() == proved;
+        let validated = validate(balancer, observed).map_err(|source| {
+            let balancer = balancer.name().to_owned();
+            Failure {
+                as_known,
+                ..Failure::from(Error::Validate { balancer, source })
+            }
         })?;
         let prepared = match plan(&validated) {
             Ok(prepared) => prepared,
@@ -115,13 +127,20 @@ impl LoadBalancerReconciler {
                 None => balancer.strays.clone(),
             },
             contained,
+            as_known: balancer.served == balancer.before.revision,
         }
     }
 
     async fn failed(&self, balancer: &LoadBalancer, failure: Failure) -> Result<Action, Error> {
         let error = failure.error.with_strays(&failure.strays);
         let (reason, message) = error.reason_and_message();
-        status::failed(&self.context, balancer, reason, message, failure.contained).await?;
+        let failed = status::Failed {
+            reason,
+            message,
+            contained: failure.contained,
+            releases_unserved: failure.as_known && error.left_nginx_alone(),
+        };
+        status::failed(&self.context, balancer, failed).await?;
         Err(error)
     }
 }

@@ -38,6 +38,17 @@ impl Error {
             self;
         source
     }
+
+    /// Whether nginx was given nothing that it could have loaded.
+    pub(super) fn left_nginx_alone(&self) -> bool {
+        match self {
+            Self::Configure { source, .. } => match source {
+                nginx::Error::Refused { .. } | nginx::Error::Misfit { .. } => true,
+                nginx::Error::Engine { .. } | nginx::Error::Unproved { .. } => false,
+            },
+            Self::PutBack { .. } | Self::Restore { .. } => false,
+        }
+    }
 }
 
 /// A configuration that nginx accepts and that lies in its place.

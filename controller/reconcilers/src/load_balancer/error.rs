@@ -51,6 +51,18 @@ impl Error {
         }
     }
 
+    /// Whether what failed left nginx as it was: it was given nothing, or refused it before it could load it.
+    pub(super) fn left_nginx_alone(&self) -> bool {
+        match self {
+            Self::Dereference(dereference::Error::NotNginx { .. })
+            | Self::Validate { .. }
+            | Self::Plan { .. } => true,
+            Self::Apply(error) => error.left_nginx_alone(),
+            Self::Astray { source, .. } => source.left_nginx_alone(),
+            Self::Dereference(_) | Self::Status(_) => false,
+        }
+    }
+
     /// The same, where nginx still has servers whose addresses are not theirs any more.
     pub(super) fn with_strays(self, strays: &[Server]) -> Self {
         if strays.is_empty() {
@@ -148,6 +160,8 @@ pub(super) struct Failure {
     pub strays: Vec<Server>,
     /// They were taken out of the last good configuration, which nginx serves.
     pub contained: Option<Applied>,
+    /// nginx serves what the status says, as far as it was seen, and no more.
+    pub as_known: bool,
 }
 
 impl<E: Into<Error>> From<E> for Failure {
@@ -156,6 +170,7 @@ impl<E: Into<Error>> From<E> for Failure {
             error: error.into(),
             strays: Vec::new(),
             contained: None,
+            as_known: false,
         }
     }
 }

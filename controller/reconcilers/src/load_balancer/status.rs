@@ -5,7 +5,7 @@ use aegis_api::load_balancer::{DrainReceipt, Server, Unavailable};
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{ConditionType, Kind, LoadBalancer, LoadBalancerStatus, Reason};
 use aegis_planning::load_balancer::plan::Prepared;
-use aegis_planning::load_balancer::status::{Applied, Outcome, next, take};
+use aegis_planning::load_balancer::status::{Applied, Outcome, next, release_unserved, take};
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
@@ -169,14 +169,24 @@ pub(super) fn names(servers: &[Server]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
+/// A pass that did not go through.
+pub(super) struct Failed {
+    pub reason: Reason,
+    pub message: String,
+    /// What was taken out of the last good configuration.
+    pub contained: Option<Applied>,
+    /// nginx is known to have no other servers than the status names.
+    pub releases_unserved: bool,
+}
+
 /// Stores why the last good configuration had to stay, and what of it was `contained` since it must not.
-pub(super) async fn failed(
-    context: &Context,
-    balancer: &LoadBalancer,
-    reason: Reason,
-    mut message: String,
-    contained: Option<Applied>,
-) -> Result<(), Error> {
+pub(super) async fn failed(context: &Context, balancer: &LoadBalancer, failed: Failed) -> Result<(), Error> {
+    let Failed {
+        reason,
+        mut message,
+        contained,
+        releases_unserved,
+    } = failed;
     let mut status = balancer.status.clone().unwrap_or_default();
     let (generation, now) = (Some(balancer.generation()), context.clock.now());
     status.observed_generation = generation;
@@ -196,6 +206,9 @@ pub(super) async fn failed(
     status
         .releases
         .retain(|release| marked.get(&release.id) == Some(&release.since));
+    if releases_unserved {
+        release_unserved(&mut status, &marked);
+    }
     Conditions::at(&mut status.conditions, generation, now)
         .set(ConditionType::Ready, false, reason, message.clone())
         .set(ConditionType::Degraded, true, reason, message.clone());

@@ -21,6 +21,14 @@ struct Rig {
 
 impl Rig {
     async fn new() -> Self {
+        let rig = Self::unconfigured().await;
+        rig.pass().await.unwrap();
+        assert_eq!(rig.served(), [rig.address.clone()]);
+        rig
+    }
+
+    /// Before the first pass.
+    async fn unconfigured() -> Self {
         let engine = FakeEngine::new(FakeOptions {
             addresses_reused: true,
             ..FakeOptions::default()
@@ -75,9 +83,43 @@ impl Rig {
             .await
             .unwrap();
         rig.create("lb", serde_json::to_value(balancer()).unwrap()).await;
-        rig.pass().await.unwrap();
-        assert_eq!(rig.served(), [rig.address.clone()]);
         rig
+    }
+
+    /// The Workload marks its only container as on its way out.
+    async fn leaves(&self, since: &str) {
+        let workload = self.context.store.get::<Workload>("web").unwrap();
+        let mut status = workload.status.clone().unwrap();
+        status.instances[0].draining = true;
+        status.instances[0].draining_since = Some(time(since));
+        status.instances[0].leaving = Some(aegis_api::workload::Leaving::ScaleIn);
+        let uid = workload.metadata.uid.clone().unwrap();
+        let store = &self.context.store;
+        store.set_status::<Workload>("web", &uid, status).await.unwrap();
+    }
+
+    /// A further container of the Workload, which is fit to serve.
+    async fn second(&self) {
+        self.engine
+            .run_container(&RunSpec::new("web-2", "app:1").network("net"))
+            .unwrap();
+        let second = self.engine.inspect_now("web-2").unwrap();
+        let ip = second.networks["net"].unwrap().to_string();
+        let workload = self.context.store.get::<Workload>("web").unwrap();
+        let mut status = workload.status.clone().unwrap();
+        status.instances.push(InstanceStatus {
+            id: second.id,
+            started_at: second.started_at,
+            ..row("web-2", &ip, Health::Healthy)
+        });
+        let uid = workload.metadata.uid.clone().unwrap();
+        let store = &self.context.store;
+        store.set_status::<Workload>("web", &uid, status).await.unwrap();
+    }
+
+    fn releases(&self) -> Vec<aegis_api::load_balancer::Release> {
+        let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
+        lb.status.clone().unwrap().releases
     }
 
     async fn create(&self, kind: &str, object: serde_json::Value) {
@@ -379,4 +421,55 @@ async fn a_main_configuration_that_does_not_read_the_file_is_refused_before_anyt
         .iter()
         .filter(|files| files.contains("/etc/nginx/conf.d: upstream.conf"));
     assert_eq!(now.count(), live, "the live file was not touched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_configuration_that_nginx_was_never_given_holds_no_container_that_leaves() {
+    const SINCE: &str = "2026-11-22T11:59:58Z";
+    type Break = fn(&Rig);
+    let breaks: [(&str, Break); 5] = [
+        ("ConfigRefused", |rig| {
+            rig.template("server { listen 80; invalid_directive on; }");
+        }),
+        ("TemplateError", |rig| rig.template("{% for x in %}")),
+        ("TemplateError", |rig| {
+            std::fs::remove_file(rig.templates.path().join("nginx-upstream.conf.tera")).unwrap();
+        }),
+        ("NotNginx", |rig| {
+            rig.engine.remove_by_hand("nginx").unwrap();
+            let other = RunSpec::new("nginx", "app:1").network("net");
+            rig.engine.run_container(&other).unwrap();
+        }),
+        ("ContainerMissing", |rig| {
+            rig.engine.remove_by_hand("nginx").unwrap();
+        }),
+    ];
+    for (reason, break_it) in breaks {
+        let rig = Rig::unconfigured().await;
+        break_it(&rig);
+        rig.second().await;
+        rig.leaves(SINCE).await;
+        rig.pass().await.unwrap_err();
+        assert!(rig.ready().contains(reason), "{}", rig.ready());
+        let id = rig.engine.inspect_now("web").unwrap().id;
+        assert_eq!(rig.releases(), [release(id.as_str(), Some(SINCE))], "{reason}");
+        // One that came back and leaves once more is a new case.
+        rig.leaves("2026-11-22T12:59:58Z").await;
+        rig.pass().await.unwrap_err();
+        assert_eq!(
+            rig.releases(),
+            [release(id.as_str(), Some("2026-11-22T12:59:58Z"))],
+            "{reason}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_what_nginx_serves_is_not_released_by_a_configuration_that_it_refuses() {
+    let rig = Rig::new().await;
+    rig.template("server { listen 80; invalid_directive on; }");
+    rig.leaves("2026-11-22T11:59:58Z").await;
+    rig.pass().await.unwrap_err();
+    assert!(rig.releases().is_empty(), "{:?}", rig.releases());
+    assert_eq!(rig.served(), [rig.address.clone()]);
 }
