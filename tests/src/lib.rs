@@ -15,6 +15,7 @@ pub mod engine_events;
 pub mod engine_proxy;
 pub mod eventually;
 pub mod faults;
+pub mod grpc;
 pub mod launch;
 pub mod live;
 pub mod load;

@@ -24,6 +24,34 @@ const STOCK: &str = "server {\n    listen       80;\n    server_name  localhost;
 const CONF_D: &str = "/etc/nginx/conf.d";
 const LIVE: &str = "conf.d/upstream.conf";
 
+/// Headers that only what stands in front may set.
+const BELIEVED: [&str; 24] = [
+    "forwarded",
+    "forwarded-for",
+    "x-forwarded",
+    "x-forwarded-server",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-forwarded-uri",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-client-cert",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-original-uri",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-host",
+    "x-http-host-override",
+    "x-url-scheme",
+    "front-end-https",
+    "proxy",
+];
+
 /// What is to become of a set-up.
 enum End {
     /// It serves this URL's path.
@@ -122,6 +150,7 @@ fn plans() -> Vec<Plan> {
             ..Plan::usual("TLS in front")
         },
         Plan {
+            spec: json!({"trustedProxies": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]}),
             backend: json!({"path": "/app/", "buffering": false}),
             asked: vec![("http", 80, "/app/"), ("http", 80, "/app/deep/er?x=1")],
             ..Plan::usual("sub-path")
@@ -438,6 +467,8 @@ async fn applications_get_what_they_need(api: &Api, serving: &[&Setup]) {
             ("host", "shop.example:8443"),
             ("x-forwarded-proto", "https"),
             ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-prefix", "/outer"),
+            ("x-original-url", "/admin"),
             ("cookie", "a=1; aegis_session=secret; b=2"),
         ];
         let seen = ask(&behind_tls).await;
@@ -448,7 +479,8 @@ async fn applications_get_what_they_need(api: &Api, serving: &[&Setup]) {
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "shop.example:8443"),
             ("x-forwarded-port", "8443"),
-            ("x-forwarded-prefix", "/app"),
+            ("x-forwarded-prefix", "/outer/app"),
+            ("x-original-url", "/admin"),
             ("cookie", "a=1; b=2"),
         ] {
             assert_eq!(header(&seen, name), value, "{}: {name} in {seen}", setup.what);
@@ -479,18 +511,151 @@ async fn applications_get_what_they_need(api: &Api, serving: &[&Setup]) {
         let first = events.chunk().await.expect("a first event");
         assert!(first.is_some_and(|first| first.starts_with(b"data:")));
 
-        let strangers = json!({"spec": {"trustedProxies": []}});
+        let strangers = json!({"spec": {"trustedProxies": null}});
         api.merge_ok("loadbalancers", &setup.front.name, &strangers).await;
+        // What common frameworks and proxies believe of how a client got here, or who it is; and one that has nginx take a
+        // header of its own out again, as it has to do with those that are named for this connection alone.
+        let mut claims = behind_tls.to_vec();
+        for name in BELIEVED {
+            claims.push((name, "203.0.113.66"));
+        }
+        claims.push(("connection", "close, x-real-ip, x-forwarded-for"));
         eventually("a stranger's headers are not passed on", async || {
-            let seen = ask(&behind_tls).await;
-            match (
-                header(&seen, "x-forwarded-proto").as_str(),
-                header(&seen, "x-forwarded-for").contains("203.0.113.9"),
-            ) {
-                ("http", false) => Ok(()),
-                _ => Err(seen.to_string()),
+            let seen = ask(&claims).await;
+            let shown = seen["headers"].to_string();
+            let is_set =
+                !header(&seen, "x-real-ip").is_empty() && !header(&seen, "x-forwarded-for").is_empty();
+            let is_clean =
+                !shown.contains("203.0.113.") && !shown.contains("/outer") && !shown.contains("/admin");
+            match is_set && is_clean && header(&seen, "x-forwarded-proto") == "http" {
+                true => Ok(()),
+                false => Err(shown),
             }
         })
         .await;
+        let seen = ask(&claims).await;
+        assert_eq!(header(&seen, "x-forwarded-prefix"), "/app", "{seen}");
+        assert_eq!(header(&seen, "connection"), "", "{seen}");
+    }
+}
+
+/// nginx in front of `echo`'s gRPC, of an application on the host's network, and of servers that start slowly.
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_host_networks_and_slow_starts_go_through_nginx_or_the_condition_says_what_to_change() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let world = World::new().await;
+    let controller = world.controller().start().await;
+    let api = controller.api();
+    let (web, outside) = (world.name("web"), world.name("outside"));
+    api.apply(&manifests::echoing(&web, world.network(), 1, &Value::Null))
+        .await;
+    let port = free_port(IpAddr::from(Ipv4Addr::UNSPECIFIED)).port();
+    let other = free_port(IpAddr::from(Ipv4Addr::UNSPECIFIED)).port();
+    let echo = aegis_tests::binaries::binary("echo").display().to_string();
+    let body = json!({
+        "Image": manifests::NGINX_ON_SOURCE, "Entrypoint": ["/echo"], "Labels": {},
+        "Env": [format!("PORT={port}"), format!("GRPC_PORT={other}")],
+        "HostConfig": {"NetworkMode": "host", "Binds": [format!("{echo}:/echo:ro")]},
+    });
+    world.nginx_of("outside", body).await;
+    let mut adopting = manifests::adopting(&outside, 1);
+    adopting["spec"]["health"]["http"]["port"] = json!(port);
+    api.apply(&adopting).await;
+    for (number, image) in [manifests::NGINX_ON_SOURCE, manifests::NGINX_OF_DEBIAN]
+        .into_iter()
+        .enumerate()
+    {
+        if !world.has_image(image).await {
+            println!("{image} cannot be had here: no result of it");
+            continue;
+        }
+        let plan = Plan::usual("gRPC, a host's network and slow starts");
+        let setup = make(&world, image, 50 + number, plan, &web).await;
+        let name = setup.front.name.clone();
+        let mut balancer = setup.balancers[0].clone();
+        balancer["spec"]["backends"] = json!([
+            {"workload": outside, "port": port, "upstream": "outside"},
+            {"workload": web, "port": 8000, "upstream": "slow", "slowStart": "8s"},
+            {"workload": web, "port": 8001, "upstream": "calls", "protocol": "Grpc",
+             "path": "/grpc.health.v1.Health/", "stripPath": false},
+        ]);
+        api.apply(&balancer).await;
+        let ip = setup.front.container.ip().await.expect("an address");
+        if image == manifests::NGINX_OF_DEBIAN {
+            setup
+                .says(
+                    &api,
+                    &["NotConfigurable", "spec.backends[2].protocol is Grpc", "spec.tls"],
+                )
+                .await;
+            balancer["spec"]["backends"]
+                .as_array_mut()
+                .expect("backends")
+                .pop();
+            api.apply(&balancer).await;
+        }
+        api.workload_ready(&web, 1).await;
+        api.workload_ready(&outside, 1).await;
+        let serves = async |path: &str| {
+            let url = format!("http://{ip}{path}");
+            eventually(&format!("{} answers {path}", setup.what), async || {
+                let answer = http().get(&url).header("connection", "close").send().await;
+                let answer = answer.map_err(|error| format!("{error:?}"))?;
+                match answer.status().as_u16() {
+                    200 => Ok(()),
+                    other => Err(format!("{other}")),
+                }
+            })
+            .await;
+        };
+        serves("/").await;
+        serves("/slow/").await;
+        if image == manifests::NGINX_ON_SOURCE {
+            eventually(
+                "a call of gRPC is answered, and its claim was not believed",
+                async || {
+                    let (status, from) = aegis_tests::grpc::ask_health((ip, 80).into()).await?;
+                    match status == "0" && !from.is_empty() && !from.contains("203.0.113.9") {
+                        true => Ok(()),
+                        false => Err(format!("status {status}, from {from}")),
+                    }
+                },
+            )
+            .await;
+        }
+        api.merge_ok("workloads", &web, &json!({"spec": {"replicas": 2}}))
+            .await;
+        let mut weights = Vec::new();
+        eventually("the new server's share grows to its own in steps", async || {
+            let balancer = api.object("loadbalancers", &name).await.ok_or("gone")?;
+            let servers = balancer["status"]["servers"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let slow = servers.iter().filter(|server| server["upstream"] == "slow");
+            let mut now: Vec<u64> = slow
+                .map(|server| server["weight"].as_u64().unwrap_or(1))
+                .collect();
+            now.sort_unstable();
+            if weights.last() != Some(&now) {
+                weights.push(now.clone());
+            }
+            match weights.len() > 2 && now == [1, 1] {
+                true => Ok(()),
+                false => Err(format!("{weights:?}")),
+            }
+        })
+        .await;
+        println!("{}: weights {weights:?}", setup.what);
+        assert!(
+            weights.iter().any(|pair| matches!(pair[..], [1..=3, 4])),
+            "{weights:?}"
+        );
+        assert!(weights.len() <= 8, "a reload a step: {weights:?}");
+        api.delete("loadbalancers", &name).await;
+        api.gone("loadbalancers", &name).await;
+        api.merge_ok("workloads", &web, &json!({"spec": {"replicas": 1}}))
+            .await;
+        api.workload_ready(&web, 1).await;
     }
 }

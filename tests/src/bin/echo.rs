@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 const PORT: u16 = 8000;
+/// gRPC's health service, over HTTP/2 without TLS.
+const GRPC_PORT: u16 = 8001;
 
 static SICK: AtomicBool = AtomicBool::new(false);
 
@@ -32,7 +34,14 @@ async fn main() -> anyhow::Result<()> {
         .route("/echo", any(echo))
         .route("/trigger_sick", post(fall_sick))
         .fallback(hello);
-    let listener = tokio::net::TcpListener::bind(("::", PORT)).await?;
+    let port = |name: &str, usual: u16| {
+        let said = std::env::var(name).ok();
+        said.and_then(|said| said.parse().ok()).unwrap_or(usual)
+    };
+    let listener = tokio::net::TcpListener::bind(("::", port("PORT", PORT))).await?;
+    tokio::spawn(aegis_tests::grpc::serve_health(
+        tokio::net::TcpListener::bind(("::", port("GRPC_PORT", GRPC_PORT))).await?,
+    ));
     let mut end = signal(SignalKind::terminate())?;
     tokio::select! {
         served = axum::serve(listener, app) => served?,
