@@ -7,7 +7,7 @@ mod growth;
 mod requests;
 
 pub use growth::{Growth, gave_back};
-pub use requests::{CLASSES, LATENCY_MS, Outcome, Requests};
+pub use requests::{CLASSES, COARSE_CLASSES, COARSE_LATENCY_MS, LATENCY_MS, Outcome, Requests};
 
 use crate::lifecycle::Death;
 use crate::observed::ContainerState;

@@ -25,8 +25,8 @@ use aegis_api::workload::autoscale::{
 use aegis_api::{ConditionType, Reason, Time, WorkloadStatus};
 
 pub use bounds::{Bounds, in_force};
-pub(crate) use holding::own_generations;
 pub use holding::{IncidentHold, held_by_incident, incident_generations, manual_note, pause};
+pub(crate) use holding::{only_autoscaled_since, own_generations};
 pub use measure::{Replica, Replicas, Requested, cores, errors, measure, needs_requests, set_apart};
 pub use reading::{Errors, Reading};
 pub use simulate::simulate;

@@ -237,7 +237,7 @@ impl Servers {
 #[cfg(test)]
 mod tests {
     use aegis_api::Time;
-    use aegis_api::signals::Requests;
+    use aegis_api::signals::{CLASSES, LATENCY_MS, Requests};
 
     use super::*;
 
@@ -274,7 +274,7 @@ mod tests {
         )
     }
 
-    fn counted(upstream: &str, status: &str, seconds: &str) -> Vec<(u32, u32, u32, [u32; 13])> {
+    fn counted(upstream: &str, status: &str, seconds: &str) -> Vec<(u32, u32, u32, [u32; CLASSES])> {
         let own = [server("web", "web-1", "10.0.0.2:80")];
         let traffic = counted_of(&own, &line(upstream, status, seconds));
         let spans = traffic.within("web", now(), ALWAYS).unwrap_or_default();
@@ -286,17 +286,18 @@ mod tests {
 
     #[test]
     fn a_line_counts_for_the_workload_of_the_server_that_was_tried_last() {
-        let class = |at: usize| {
-            let mut latency = [0; 13];
-            latency[at] = 1;
+        let class = |millis: u32| {
+            let mut latency = [0; CLASSES];
+            let at = LATENCY_MS.iter().position(|bound| *bound == millis);
+            latency[at.unwrap_or(CLASSES - 1)] = 1;
             latency
         };
-        assert_eq!(counted("10.0.0.2:80", "200", "0.004"), [(1, 0, 0, class(2))]);
+        assert_eq!(counted("10.0.0.2:80", "200", "0.004"), [(1, 0, 0, class(4))]);
         assert_eq!(
             counted("10.0.0.9:80, 10.0.0.2:80", "502", "12.5"),
-            [(1, 1, 0, class(12))]
+            [(1, 1, 0, class(u32::MAX))]
         );
-        assert_eq!(counted("10.0.0.2:80", "499", "0.004"), [(0, 0, 1, [0; 13])]);
+        assert_eq!(counted("10.0.0.2:80", "499", "0.004"), [(0, 0, 1, [0; CLASSES])]);
         assert_eq!(counted("10.0.0.2:80, 10.0.0.9:80", "200", "0.004"), []);
         assert_eq!(counted("-", "503", "0.000"), []);
         assert_eq!(counted("", "503", "0.000"), []);

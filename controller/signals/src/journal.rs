@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aegis_api::Time;
-use aegis_api::signals::{CLASSES, Requests};
+use aegis_api::signals::Requests;
 use serde::{Deserialize, Serialize};
 
 use crate::rings::{Finished, History};
@@ -45,34 +45,33 @@ struct Line {
     servers: Vec<(String, String, Option<String>, Counts)>,
 }
 
-/// Answered, of those with 5xx, cancelled, milliseconds that all took together, and the classes of latency up to the last
-/// one in which there was a request.
+/// Answered, of those with 5xx, cancelled, milliseconds that all took together, and the coarse classes of latency up to the
+/// last one in which there was a request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Counts(u32, u32, u32, u32, Vec<u32>);
 
 impl Counts {
     fn of(requests: &Requests) -> Self {
-        let used = requests.latency.iter().rposition(|count| *count > 0);
+        let latency = requests.coarse_latency();
+        let used = latency.iter().rposition(|count| *count > 0);
         let used = used.map_or(0, |last| last.saturating_add(1));
         Self(
             requests.answered,
             requests.errors,
             requests.cancelled,
             requests.busy_ms,
-            requests.latency.iter().copied().take(used).collect(),
+            latency.iter().copied().take(used).collect(),
         )
     }
 
     fn requests(&self, at: Time) -> Requests {
         let Self(answered, errors, cancelled, busy_ms, used) = self;
-        let mut latency = [0; CLASSES];
-        latency.iter_mut().zip(used).for_each(|(all, used)| *all = *used);
         Requests {
             answered: *answered,
             errors: *errors,
             cancelled: *cancelled,
             busy_ms: *busy_ms,
-            latency,
+            latency: Requests::spread_latency(used),
             ..Requests::none(at, std::time::Duration::from_secs(60))
         }
     }
@@ -375,7 +374,11 @@ mod tests {
             assert!(minute.quantile(0.95).unwrap() <= 50.0);
         }
         let odd = again.within("other", at(660), day).unwrap();
-        assert_eq!(odd[0].latency, [1; CLASSES], "no more classes than there are");
+        assert_eq!(
+            odd[0].latency.iter().sum::<u32>(),
+            13,
+            "no more classes than there are"
+        );
         again.count_server(&key, at(661), Outcome::Answered, 40);
         let server = again.servers("lb", at(664), 60).remove(0);
         assert_eq!((server.totals.answered, server.requests.answered), (1, 1));

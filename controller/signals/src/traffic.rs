@@ -2,7 +2,7 @@
 //! three seconds for a quarter of an hour, and minutes for a day. Owns the counts, and the last reading of nginx's
 //! connections. No I/O: what reads the log counts.
 //!
-//! Bounds: a series has at most 320 spans of 88 bytes and 1,440 minutes of 48, some 100 KiB, and only those in which there
+//! Bounds: a series has at most 320 spans of 192 bytes and 1,440 minutes of 48, some 130 KiB, and only those in which there
 //! were requests. There are at most [`MOST_WORKLOADS`] and [`MOST_SERVERS`] series; a new one takes the place of the one that
 //! had no request for longest, if that is a minute ago, and is not counted otherwise. What has had none for a day is
 //! gone. Each of the two kinds has at most [`MOST_BYTES`]: beyond, the longest series lose their older half of minutes.

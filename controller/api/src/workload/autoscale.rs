@@ -4,6 +4,8 @@
 mod rules;
 mod status;
 
+use std::sync::{Arc, OnceLock};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -273,10 +275,14 @@ pub struct ScheduledBounds {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 200))]
     pub max: Option<u32>,
+    /// Its times, once they were read. No part of what it says.
+    #[serde(skip)]
+    #[schemars(skip)]
+    read: ReadOnce,
 }
 
 /// The times of scheduled bounds, read.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ScheduledTimes {
     /// When they begin, by the clock on the wall: as if its time zone were UTC.
     pub start: cronexpr::Crontab,
@@ -286,17 +292,49 @@ pub struct ScheduledTimes {
     pub time_zone: jiff::tz::TimeZone,
 }
 
+/// The field of a schedule that cannot be read, and what is allowed.
+pub type NotATime = (&'static str, &'static str);
+
+/// The times of scheduled bounds, with the text that they were read from.
+type Read = ([String; 3], Result<Arc<ScheduledTimes>, NotATime>);
+
+/// Times that are read once.
+#[derive(Debug, Clone, Default)]
+struct ReadOnce(OnceLock<Arc<Read>>);
+
+impl PartialEq for ReadOnce {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for ReadOnce {}
+
 /// What a schedule's time may be.
 const CRON: &str = "five fields of cron, minute, hour, day of month, month and day of week, of a time that comes within \
                     four years, such as '0 8 * * 1-5'";
 
 impl ScheduledBounds {
-    /// Start, end and time zone.
+    /// Start, end and time zone: read the first time, and kept with this version of the spec and its copies.
     ///
     /// # Errors
     ///
     /// The field that cannot be read, and what is allowed.
-    pub fn times(&self) -> Result<ScheduledTimes, (&'static str, &'static str)> {
+    pub fn times(&self) -> Result<Arc<ScheduledTimes>, NotATime> {
+        let text = [&self.start, &self.end, &self.time_zone];
+        let (of, times) = self
+            .read
+            .0
+            .get_or_init(|| Arc::new((text.map(String::clone), self.parse().map(Arc::new))))
+            .as_ref();
+        // A copy whose text was changed.
+        if of.each_ref() != text {
+            return self.parse().map(Arc::new);
+        }
+        times.clone()
+    }
+
+    fn parse(&self) -> Result<ScheduledTimes, NotATime> {
         let time_zone = jiff::tz::TimeZone::get(&self.time_zone);
         Ok(ScheduledTimes {
             start: cron(&self.start).ok_or(("start", CRON))?,
@@ -341,4 +379,27 @@ fn is_thirty_seconds(duration: &Duration) -> bool {
 }
 fn is_ten_minutes(duration: &Duration) -> bool {
     *duration == ten_minutes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_is_read_once_for_a_spec_and_its_copies_and_again_where_its_text_is_another() {
+        let text = "{start: '0 8 * * 1-5', end: '0 18 * * 1-5', timeZone: Europe/Berlin, min: 2}";
+        let bounds: ScheduledBounds = serde_saphyr::from_str(text).unwrap();
+        let first = bounds.times().unwrap();
+        assert!(Arc::ptr_eq(&first, &bounds.times().unwrap()));
+        let mut copy = bounds.clone();
+        assert!(Arc::ptr_eq(&first, &copy.times().unwrap()));
+        assert_eq!(
+            copy,
+            serde_saphyr::from_str(text).unwrap(),
+            "what was read is no part of it"
+        );
+        copy.end = "0 25 * * *".to_owned();
+        assert_eq!(copy.times().unwrap_err().0, "end");
+        assert!(!serde_json::to_string(&bounds).unwrap().contains("read"));
+    }
 }

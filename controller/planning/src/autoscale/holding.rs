@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use aegis_api::automation::Pause;
 use aegis_api::workload::autoscale::{AutoscaleHold, AutoscaleStatus, HoldBy, ScaleChange};
-use aegis_api::{Duration, Incident, Kind, Phase, Reason, Silence, Time, Workload, WorkloadStatus};
+use aegis_api::{
+    ConditionType, Duration, Incident, IncidentStatus, Kind, Phase, Reason, Silence, Time, Workload,
+    WorkloadStatus, condition,
+};
 
 use super::{Situation, Subject};
 use crate::incident::validate::is_active;
@@ -148,25 +151,54 @@ pub struct IncidentHold {
     pub message: String,
 }
 
-/// What incidents hold of a workload: everything while one is decided on, carried out or proved, and the replicas that its
-/// plan set until its outcome has settled.
-pub fn held_by_incident(incidents: &[Arc<Incident>], workload: &str) -> Option<IncidentHold> {
+/// How long an incident that is still being decided on holds the replicas, from its evidence on. A load goes on growing
+/// meanwhile; a step of autoscaling makes no plan stale but one about replicas, which is made again.
+const DECIDED_WITHIN: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// What incidents hold of a workload: everything while one is carried out or proved, and for a bounded time while one is
+/// decided on; and the replicas that its plan set until its outcome has settled. One that waits, for a decision or for
+/// anything else, holds nothing meanwhile.
+pub fn held_by_incident(incidents: &[Arc<Incident>], workload: &str, now: Time) -> Option<IncidentHold> {
     let own = incidents.iter().filter(|incident| {
         let status = incident.status.as_ref();
         let about = status.and_then(|status| status.workload.as_ref());
         about.is_some_and(|name| name.as_str() == workload)
     });
-    let holds = own.filter_map(|incident| of_incident(incident));
+    let holds = own.filter_map(|incident| of_incident(incident, now));
     holds.max_by_key(|hold| (hold.whole, hold.floor))
 }
 
-fn of_incident(incident: &Incident) -> Option<IncidentHold> {
+/// Whether an incident has the replicas to itself: it acts, or has not been decided on for long, and waits for nothing.
+fn holds_all(incident: &Incident, status: &IncidentStatus, now: Time) -> bool {
+    let waits =
+        condition::find(&status.conditions, ConditionType::Held).is_some_and(|held| held.status == "True");
+    match status.phase {
+        Phase::Analysing | Phase::CouncilReview => {
+            let seen = status
+                .evidence
+                .as_ref()
+                .and_then(|evidence| evidence.collected_at);
+            let created = incident
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map(|time| Time(time.0));
+            let since = seen.or(created);
+            !waits && since.is_none_or(|since| since.age(now) < DECIDED_WITHIN)
+        }
+        // What a policy, a pause or a person may keep from being carried out for as long as they like.
+        Phase::Approved => !waits,
+        // These end by deadlines of their own.
+        phase => is_active(phase),
+    }
+}
+
+fn of_incident(incident: &Incident, now: Time) -> Option<IncidentHold> {
     let status = incident.status.as_ref()?;
     let (name, phase) = (incident.name(), status.phase);
     let replicas = status.plan.as_ref().and_then(|plan| plan.patch.replicas);
     match phase {
-        // A change of the spec would begin them again.
-        phase if is_active(phase) => Some(IncidentHold {
+        phase if holds_all(incident, status, now) => Some(IncidentHold {
             whole: true,
             floor: 0,
             message: format!(
@@ -214,6 +246,35 @@ pub(crate) fn own_generations(status: &WorkloadStatus) -> Vec<i64> {
     changes
         .map(|change| change.generation.saturating_add(1))
         .collect()
+}
+
+/// Whether a workload's spec is as it was at an earlier generation but for its replicas, which autoscaling alone has set since:
+/// each of its changes must lead from the one before to the next, as far back as they are kept.
+pub(crate) fn only_autoscaled_since(workload: &Workload, generation: i64) -> bool {
+    let status = workload
+        .status
+        .as_ref()
+        .and_then(|status| status.autoscale.as_ref());
+    let Some(status) = status.filter(|_| generation <= workload.generation()) else {
+        return generation == workload.generation();
+    };
+    // From now back: what the change before must have led to.
+    let mut leads_to = workload.spec.replicas;
+    let mut open = workload.generation();
+    for change in status.changes.iter().rev() {
+        if open == generation {
+            break;
+        }
+        if change.generation.saturating_add(1) != open || change.to != leads_to {
+            // A change that was never made, or was overtaken, stands at the end alone.
+            if change.generation >= open {
+                continue;
+            }
+            return false;
+        }
+        (open, leads_to) = (change.generation, change.from);
+    }
+    open == generation
 }
 
 /// Generations of a workload's spec that incidents made.

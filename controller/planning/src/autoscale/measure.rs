@@ -3,6 +3,7 @@
 //! A reading speaks of the replicas that there are: what was measured before the last of them came counts for rates and
 //! numbers under way, which belong to the clients, and not for CPU and latency, which it changes.
 
+use aegis_api::observed::ContainerState;
 use aegis_api::signals::{Requests, Sample, used_percent};
 use aegis_api::workload::autoscale::{Autoscale, AutoscaleMetric};
 use aegis_api::workload::{Health, InstanceStatus};
@@ -19,8 +20,11 @@ const LEAST: i64 = 2 * SPAN;
 const LATE: i64 = 2;
 /// How long a reading of a container may have been taken ago.
 const FRESH: std::time::Duration = std::time::Duration::from_secs(20);
-/// How long a replica that does not serve yet is taken to be on its way.
+/// How long a replica that does not serve yet is taken to be on its way. What does not serve after that is missing, as the
+/// HorizontalPodAutoscaler has it: it counts as idle when scaling out, as on target when scaling in.
 const COMING: std::time::Duration = std::time::Duration::from_secs(120);
+/// From how many restarts after a crash on it ends again and again: they are counted since it was last healthy for long.
+const LOOPS: u32 = 2;
 
 /// The replicas of a workload, by whether they count.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,6 +33,8 @@ pub struct Replicas {
     pub serving: Vec<String>,
     /// How many come.
     pub warming: u32,
+    /// How many are neither: they have not served for long, end again and again, or could not be made.
+    pub missing: u32,
     /// When the last one began to serve.
     pub settled: Option<Time>,
 }
@@ -73,16 +79,23 @@ pub fn set_apart(
         let begun = row.ready_since.or(row.started_at);
         let rotates = in_rotation.is_none_or(|names| names.contains(&row.name));
         if row.health == Health::Healthy && rotates && is_warm(begun, warm_up, now) {
-            let settled = begun.map(|begun| begun.plus(warm_up));
+            // One that comes back again and again makes nothing of what was measured before begin again.
+            let settled = begun
+                .filter(|_| !is_looping(row))
+                .map(|begun| begun.plus(warm_up));
             replicas.settled = replicas.settled.max(settled);
             replicas.serving.push(row.name.clone());
         } else if is_coming(row, now) {
             replicas.warming = replicas.warming.saturating_add(1);
+        } else {
+            replicas.missing = replicas.missing.saturating_add(1);
         }
     }
     let asked = status.demands.last().map(|demand| demand.at);
-    if asked.is_none_or(|at| at.age(now) < COMING) {
-        replicas.warming = replicas.warming.saturating_add(desired.saturating_sub(there));
+    let unmade = desired.saturating_sub(there);
+    match asked.is_none_or(|at| at.age(now) < COMING) {
+        true => replicas.warming = replicas.warming.saturating_add(unmade),
+        false => replicas.missing = replicas.missing.saturating_add(unmade),
     }
     replicas
 }
@@ -92,7 +105,12 @@ fn is_warm(begun: Option<Time>, warm_up: Duration, now: Time) -> bool {
 }
 
 fn is_coming(row: &InstanceStatus, now: Time) -> bool {
-    row.started_at.is_none_or(|started| started.age(now) < COMING)
+    !is_looping(row) && row.started_at.is_none_or(|started| started.age(now) < COMING)
+}
+
+/// Whether it ends again and again: each of its starts is recent, and none says that it will serve.
+fn is_looping(row: &InstanceStatus) -> bool {
+    row.state == ContainerState::Restarting || row.restarts >= LOOPS || row.fruitless_restarts > 0
 }
 
 /// CPU limit of a container, cores, from its `HostConfig`.
@@ -130,12 +148,28 @@ pub fn measure(
         return Reading::Missing("cannot be measured: no replica serves".to_owned());
     }
     match target.metric {
-        AutoscaleMetric::Cpu => cpu(containers, spec.metric_window, since, now),
-        AutoscaleMetric::Memory => memory(containers, now),
+        AutoscaleMetric::Cpu => {
+            with_missing(cpu(containers, spec.metric_window, since, now), replicas.missing)
+        }
+        AutoscaleMetric::Memory => with_missing(memory(containers, now), replicas.missing),
         AutoscaleMetric::RequestsPerSecond => total(spec, requested, now, rate),
         AutoscaleMetric::InFlight => total(spec, requested, now, in_flight),
         AutoscaleMetric::LatencyP95 => latency(spec, goal(target), requested, since, now),
         AutoscaleMetric::External => Reading::default(),
+    }
+}
+
+/// A reading of replicas with those in it that there should be and that cannot be read.
+fn with_missing(reading: Reading, missing: u32) -> Reading {
+    match reading {
+        Reading::OfReplicas {
+            mut percents,
+            limited,
+        } => {
+            percents.extend((0..missing).map(|_| None));
+            Reading::OfReplicas { percents, limited }
+        }
+        other => other,
     }
 }
 

@@ -136,7 +136,7 @@ fn not_of_this_moment(
         return None;
     }
     let council = || proposed.council.clone();
-    let overtaken = overtaken(incident, workload)
+    let overtaken = overtaken(incident, workload, proposed.action)
         .and_then(|reason| start_over(incident, workload, proposed.action, council(), &reason));
     if overtaken.is_some() || measured::is_fresh(incident) {
         return overtaken;

@@ -9,19 +9,26 @@ use super::next::{Effect, Next};
 use super::transition::{Field, Transition, What};
 use super::validate::ValidatedIncident;
 use super::{conclude, ladder, measured, remedy};
+use crate::autoscale::only_autoscaled_since;
 
 /// How often an incident begins at evidence again by itself; then a human decides.
 pub(super) const MOST_STARTED_OVER: u32 = 2;
 
 /// What else has changed the workload's spec since the evidence, or since this incident's own last action: what was
 /// proposed was not proposed for this.
-pub(super) fn overtaken(incident: &ValidatedIncident, workload: &Workload) -> Option<String> {
+///
+/// Autoscaling's own steps overtake nothing but what is about the replicas.
+pub(super) fn overtaken(incident: &ValidatedIncident, workload: &Workload, action: Action) -> Option<String> {
     let status = &incident.status;
     let known = match status.tried.last() {
         Some(tried) => tried.withdrawn.or(tried.generation),
         None => status.evidence.as_ref().and_then(|evidence| evidence.generation),
     };
     let known = known.filter(|known| *known != workload.generation())?;
+    let scales = matches!(action, Action::ScaleUp | Action::ScaleDown);
+    if !scales && only_autoscaled_since(workload, known) {
+        return None;
+    }
     Some(format!(
         "somebody changed workload {} from generation {known} to {} meanwhile",
         workload.name(),

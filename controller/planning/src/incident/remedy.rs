@@ -8,7 +8,7 @@ use aegis_api::{Kind, Time, Workload, WorkloadSpec};
 use sha2::{Digest, Sha256};
 
 use super::validate::ValidatedIncident;
-use crate::autoscale::in_force;
+use crate::autoscale::{in_force, only_autoscaled_since};
 
 /// Why no plan can be made of an action.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -168,6 +168,14 @@ pub(crate) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
         && template
             .as_ref()
             .is_none_or(|wanted| spec.template.as_ref() == Some(wanted))
+}
+
+/// Whether a plan was made for the workload as it is: nothing has changed its spec since but autoscaling, which sets the
+/// replicas alone. A plan about the replicas was made for as many as there were then.
+pub fn is_made_for(plan: &Plan, workload: &Workload) -> bool {
+    let generation = plan.parent_generation;
+    workload.generation() == generation
+        || plan.patch.replicas.is_none() && only_autoscaled_since(workload, generation)
 }
 
 /// What the plan does, for display.

@@ -46,7 +46,7 @@ pub(super) async fn situation(
         true => requested(context, name, &balancers, spec, now),
         false => Requested::Unknown(String::new()),
     };
-    let outside = externals.read(context, spec).await;
+    let outside = externals.read(context, spec);
     let mut readings: Vec<Reading> = context.samples.history().with(|view| {
         let measured: Vec<Replica<'_>> = containers
             .iter()
@@ -74,7 +74,7 @@ pub(super) async fn situation(
         readings,
         errors: errors(spec, &requested, now),
         incident_generations: incident_generations(&incidents, name),
-        incident: held_by_incident(&incidents, name),
+        incident: held_by_incident(&incidents, name, now),
         pause: pause(
             workload,
             context.store.automation().paused().as_ref(),

@@ -1,8 +1,9 @@
-//! Numbers that other systems know, read by HTTP: at most once in a few seconds, within a few seconds, up to a bound, and
-//! never by a redirect to another place. Does I/O.
+//! Numbers that other systems know, read by HTTP beside the passes: at most once in a few seconds, within a few seconds, up to
+//! a bound, and never by a redirect to another place. A pass takes the last answer and waits for none, so that an address
+//! where no system answers delays no workload; what fails is tried again with growing pauses. Does I/O.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
@@ -10,97 +11,189 @@ use aegis_api::error::root_cause;
 use aegis_api::redact::{bound, redact};
 use aegis_api::workload::autoscale::{Autoscale, AutoscaleMetric, AutoscaleTarget};
 use aegis_planning::autoscale::Reading;
-use futures::future::join_all;
 use reqwest::{Client, Url};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::context::Context;
 use crate::secret_values::secret_value;
 
-/// How long a number is taken to be of now.
-const FRESH: Duration = Duration::from_secs(10);
+/// How long after an answer the next one is requested.
+const EVERY: Duration = Duration::from_secs(10);
+/// The longest pause after failures in a row; each is twice the one before.
+const SELDOM: Duration = Duration::from_secs(60);
 /// How long an answer may take, the connection included.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Up to what age a number is taken to be of now: it is late where this machine is busy.
+const FRESH: Duration = Duration::from_secs(60);
 /// Most bytes of an answer that are read.
 const ANSWER: usize = 64 << 10;
-/// Addresses that are remembered.
+/// Addresses that are remembered, and requests that are under way at a time.
 const MOST: usize = 1024;
+const AT_ONCE: usize = 16;
 /// Most characters of an answer that are shown.
 const SAID: usize = 80;
 
-type Kept = HashMap<String, (Time, Result<f64, String>)>;
+/// What is known of one address.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// The last answer, and when it came.
+    last: Option<(Time, Result<f64, String>)>,
+    /// Failures in a row.
+    failures: u32,
+    under_way: bool,
+}
 
-/// The last numbers. Clones share them.
+impl Known {
+    /// Whether it is time to request another.
+    fn is_due(&self, now: Time) -> bool {
+        let doubled = self.failures.saturating_sub(1).min(8);
+        let pause = EVERY.saturating_mul(2_u32.saturating_pow(doubled)).min(SELDOM);
+        !self.under_way && self.last.as_ref().is_none_or(|(at, _)| at.age(now) >= pause)
+    }
+
+    fn reading(&self, now: Time) -> Reading {
+        match &self.last {
+            None => Reading::Pending("is being read for the first time".to_owned()),
+            Some((at, Ok(_))) if at.age(now) >= FRESH => {
+                Reading::Missing(format!("cannot be measured: no answer since {at}"))
+            }
+            Some((_, Ok(number))) => Reading::Total {
+                now: *number,
+                ahead: None,
+            },
+            Some((_, Err(why))) => Reading::Missing(format!("cannot be measured: {why}")),
+        }
+    }
+}
+
+type Kept = HashMap<String, Known>;
+
+/// The last numbers, and the requests that are under way: they end with it. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Externals {
     kept: Arc<Mutex<Kept>>,
     client: Arc<OnceLock<Result<Client, String>>>,
+    requests: Arc<Mutex<JoinSet<()>>>,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Externals {
-    /// The reading of each External target, by its place.
-    pub(super) async fn read(&self, context: &Context, spec: &Autoscale) -> Vec<(usize, Reading)> {
+    /// The reading of each External target, by its place, as it was last answered. Waits for nothing.
+    pub(super) fn read(&self, context: &Context, spec: &Autoscale) -> Vec<(usize, Reading)> {
         let targets = spec.targets.iter().enumerate();
         let external = targets.filter(|(_, target)| target.metric == AutoscaleMetric::External);
-        let readings = external.map(|(index, target)| async move {
-            let reading = match self.one(context, target).await {
-                Ok(now) => Reading::Total { now, ahead: None },
-                Err(why) => Reading::Missing(format!("cannot be measured: {why}")),
-            };
-            (index, reading)
-        });
-        join_all(readings).await
+        external
+            .map(|(index, target)| (index, self.one(context, target)))
+            .collect()
     }
 
-    async fn one(&self, context: &Context, target: &AutoscaleTarget) -> Result<f64, String> {
+    fn one(&self, context: &Context, target: &AutoscaleTarget) -> Reading {
         let now = context.clock.now();
         let key = serde_json::to_string(target).unwrap_or_default();
-        let known = {
-            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.get(&key).filter(|(at, _)| at.age(now) < FRESH).cloned()
-        };
-        if let Some((_, known)) = known {
-            return known;
+        let mut kept = lock(&self.kept);
+        if kept.len() >= MOST && !kept.contains_key(&key) {
+            kept.retain(|_, known| known.under_way);
         }
-        let number = self.fetch(context, target).await;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST {
-            kept.clear();
+        let known = kept.entry(key.clone()).or_default();
+        let reading = known.reading(now);
+        if known.is_due(now) {
+            known.under_way = self.begin(context, target, key);
         }
-        kept.insert(key, (now, number.clone()));
-        number
+        reading
     }
 
-    async fn fetch(&self, context: &Context, target: &AutoscaleTarget) -> Result<f64, String> {
-        let client = self.client.get_or_init(client).clone()?;
-        let mut request = client.get(address(target)?);
-        if let Some(source) = &target.token_value_from {
-            let (folder, source) = (context.settings.secrets.clone(), source.clone());
-            let token = tokio::task::spawn_blocking(move || secret_value(&folder, &source)).await;
-            let token = token.map_err(|error| error.to_string())?;
-            let token = token.map_err(|why| format!("tokenValueFrom: {why}"))?;
-            request = request.bearer_auth(token.trim());
-        }
-        let mut response = request.send().await.map_err(|error| cause(&error))?;
-        let status = response.status();
-        if status.is_redirection() {
-            return Err(format!("HTTP {}: redirects are not followed", status.as_u16()));
-        }
-        if !status.is_success() {
-            return Err(format!("HTTP {}", status.as_u16()));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
-            if body.len().saturating_add(chunk.len()) > ANSWER {
-                return Err(format!("its answer is longer than {ANSWER} bytes"));
+    /// Requests an answer, unless too many are under way: it is due still then.
+    fn begin(&self, context: &Context, target: &AutoscaleTarget, key: String) -> bool {
+        let mut requests = lock(&self.requests);
+        while let Some(ended) = requests.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a request for an External target was cut short");
             }
-            body.extend_from_slice(&chunk);
         }
-        number(target, &String::from_utf8_lossy(&body))
+        if requests.len() >= AT_ONCE {
+            return false;
+        }
+        let (context, target) = (context.clone(), target.clone());
+        let (kept, client) = (Arc::clone(&self.kept), Arc::clone(&self.client));
+        requests.spawn(async move {
+            let answer = Answer {
+                kept: &kept,
+                key: &key,
+                context: &context,
+            };
+            let number = fetch(&client, &context, &target).await;
+            answer.came(number);
+        });
+        true
     }
 }
 
-fn client() -> Result<Client, String> {
+/// What is to be noted down of a request, also where it was cut short.
+struct Answer<'a> {
+    kept: &'a Mutex<Kept>,
+    key: &'a str,
+    context: &'a Context,
+}
+
+impl Answer<'_> {
+    fn came(&self, number: Result<f64, String>) {
+        let mut kept = lock(self.kept);
+        let Some(known) = kept.get_mut(self.key) else {
+            return;
+        };
+        known.failures = match number {
+            Ok(_) => 0,
+            Err(_) => known.failures.saturating_add(1),
+        };
+        known.last = Some((self.context.clock.now(), number));
+    }
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        if let Some(known) = lock(self.kept).get_mut(self.key) {
+            known.under_way = false;
+        }
+    }
+}
+
+async fn fetch(
+    client: &OnceLock<Result<Client, String>>,
+    context: &Context,
+    target: &AutoscaleTarget,
+) -> Result<f64, String> {
+    let client = client.get_or_init(new_client).clone()?;
+    let mut request = client.get(address(target)?);
+    if let Some(source) = &target.token_value_from {
+        let (folder, source) = (context.settings.secrets.clone(), source.clone());
+        let token = tokio::task::spawn_blocking(move || secret_value(&folder, &source)).await;
+        let token = token.map_err(|error| error.to_string())?;
+        let token = token.map_err(|why| format!("tokenValueFrom: {why}"))?;
+        request = request.bearer_auth(token.trim());
+    }
+    let mut response = request.send().await.map_err(|error| cause(&error))?;
+    let status = response.status();
+    if status.is_redirection() {
+        return Err(format!("HTTP {}: redirects are not followed", status.as_u16()));
+    }
+    if !status.is_success() {
+        return Err(format!("HTTP {}", status.as_u16()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
+        if body.len().saturating_add(chunk.len()) > ANSWER {
+            return Err(format!("its answer is longer than {ANSWER} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    number(target, &String::from_utf8_lossy(&body))
+}
+
+fn new_client() -> Result<Client, String> {
     let built = aegis_outgoing::client_builder().and_then(|builder| {
         builder
             .user_agent(concat!("aegisops/", env!("CARGO_PKG_VERSION")))

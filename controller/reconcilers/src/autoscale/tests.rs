@@ -24,9 +24,13 @@ struct Rig {
 
 /// A workload of two replicas behind a load balancer whose log is followed for long.
 async fn rig() -> Rig {
+    rig_of(WEB).await
+}
+
+async fn rig_of(web: &str) -> Rig {
     let engine = FakeEngine::default();
     let (context, state) = over(&engine, Settings::default()).await;
-    let spec = serde_json::from_str(WEB).unwrap();
+    let spec = serde_json::from_str(web).unwrap();
     let web = context.store.add::<Workload>("web", &spec).await.unwrap();
     let lb = r#"{"container": "nginx", "backends": [{"workload": "web", "port": 80, "upstream": "web"}]}"#;
     let lb = context
@@ -208,4 +212,43 @@ async fn the_workload_s_reconciler_keeps_what_autoscaling_wrote_meanwhile() {
         &kept.conditions,
         ConditionType::AutoscalingActive
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_where_no_system_answers_delays_no_pass_and_is_tried_again_with_growing_pauses() {
+    // It takes connections, and never answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let target = format!(
+        r#"{{"metric": "External", "url": "http://{}/length", "value": 10}}"#,
+        listener.local_addr().unwrap()
+    );
+    let rig = rig_of(&WEB.replace(r#"{"metric": "RequestsPerSecond", "value": 10}"#, &target)).await;
+    let (mut tries, mut lost) = (Vec::new(), 0);
+    for _ in 0..300 {
+        let begun = tokio::time::Instant::now();
+        let web = rig.pass().await;
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(1),
+            "a pass waits for an answer: {:?}",
+            begun.elapsed()
+        );
+        lost += usize::from(active(&web).1 == Reason::MetricUnavailable.as_str());
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        while let Ok(connection) = listener.accept() {
+            tries.push(connection);
+        }
+        rig.advance(2).await;
+    }
+    let web = rig.pass().await;
+    let said = &web.status.as_ref().unwrap().autoscale.as_ref().unwrap().message;
+    assert!(said.contains("no answer within 5 s"), "{said}");
+    assert!(lost > 250, "{lost} passes without the number");
+    assert!(
+        (5..=13).contains(&tries.len()),
+        "{} tries in ten minutes",
+        tries.len()
+    );
 }

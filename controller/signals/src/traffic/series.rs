@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use aegis_api::Time;
-use aegis_api::signals::{CLASSES, Outcome, Requests};
+use aegis_api::signals::{COARSE_CLASSES, Outcome, Requests};
 use aegis_api::wire::RequestTotals;
 
 use super::at;
@@ -27,7 +27,7 @@ pub(super) struct Series {
     totals: RequestTotals,
 }
 
-/// The requests of one minute. The classes of latency are kept in proportion to each other: each is to be multiplied by two
+/// The requests of one minute. The coarse classes of latency are kept in proportion to each other: each is to be multiplied by two
 /// to the power of `scale`, which is 0 below 65,536 requests of one class.
 #[derive(Debug, Clone, Copy)]
 struct Minute {
@@ -36,7 +36,7 @@ struct Minute {
     errors: u32,
     cancelled: u32,
     busy_ms: u32,
-    latency: [u16; CLASSES],
+    latency: [u16; COARSE_CLASSES],
     scale: u8,
 }
 
@@ -220,7 +220,8 @@ impl Series {
 
 impl Minute {
     fn of(minute: u32, requests: &Requests) -> Self {
-        let most = requests.latency.iter().copied().max().unwrap_or_default();
+        let latency = requests.coarse_latency();
+        let most = latency.iter().copied().max().unwrap_or_default();
         let bits = u32::BITS - most.leading_zeros();
         let scale = bits.saturating_sub(u16::BITS);
         Self {
@@ -229,9 +230,7 @@ impl Minute {
             errors: requests.errors,
             cancelled: requests.cancelled,
             busy_ms: requests.busy_ms,
-            latency: requests
-                .latency
-                .map(|count| u16::try_from(count >> scale).unwrap_or(u16::MAX)),
+            latency: latency.map(|count| u16::try_from(count >> scale).unwrap_or(u16::MAX)),
             scale: u8::try_from(scale).unwrap_or_default(),
         }
     }
@@ -242,7 +241,7 @@ impl Minute {
             errors: self.errors,
             cancelled: self.cancelled,
             busy_ms: self.busy_ms,
-            latency: self.latency.map(|count| u32::from(count) << self.scale),
+            latency: Requests::spread_latency(&self.latency.map(|count| u32::from(count) << self.scale)),
             ..Requests::none(at(self.begin()), seconds(MINUTE))
         }
     }
@@ -285,8 +284,7 @@ mod tests {
         requests.answered = 3_000_000;
         requests.errors = 17;
         requests.busy_ms = 9;
-        requests.latency[3] = 1_500_000;
-        requests.latency[8] = 1_500_000;
+        requests.latency = Requests::spread_latency(&[0, 0, 0, 1_500_000, 0, 0, 0, 0, 1_500_000]);
         let kept = Minute::of(31_666_667, &requests).requests();
         assert_eq!(
             (kept.answered, kept.errors, kept.busy_ms, kept.secs),
@@ -299,7 +297,7 @@ mod tests {
                 "{part}: {before} {after}"
             );
         }
-        requests.latency = [u32::MAX; CLASSES];
+        requests.latency = Requests::spread_latency(&[u32::MAX; COARSE_CLASSES]);
         assert!(Minute::of(0, &requests).requests().latency[0] > u32::MAX - (1 << 16));
     }
 
@@ -315,7 +313,7 @@ mod tests {
         assert!((1420..=1440).contains(&series.minutes()), "{}", series.minutes());
         let (span, minute) = (size_of::<Requests>(), size_of::<Minute>());
         assert!(
-            series.bytes() <= 104 << 10,
+            series.bytes() <= 136 << 10,
             "{} bytes: {span} {minute}",
             series.bytes()
         );

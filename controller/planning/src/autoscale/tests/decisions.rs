@@ -2,7 +2,7 @@
 
 use aegis_api::Reason;
 
-use super::super::{Errors, IncidentHold, Reading, Situation};
+use super::super::{Errors, IncidentHold, Reading, Situation, held_by_incident};
 use super::{World, at, percents, serving, spec, total};
 
 const RPS: &str = "{metric: RequestsPerSecond, value: 10}";
@@ -442,4 +442,50 @@ fn a_head_start_scales_out_for_what_is_coming_and_never_in() {
         decision.status.message,
         "RequestsPerSecond 20, soon 38, of 10 a replica needs 4"
     );
+}
+
+#[test]
+fn an_incident_holds_the_replicas_while_it_acts_and_not_while_it_waits_or_is_decided_on_for_long() {
+    let held = |reason: &str| {
+        format!(
+            "{{type: Held, status: 'True', reason: {reason}, message: m, lastTransitionTime: '2026-11-22T12:00:00Z'}}"
+        )
+    };
+    let of = |phase: &str, condition: Option<&str>, seconds: i64| {
+        let conditions = condition.map(held).unwrap_or_default();
+        let text = format!(
+            "{{phase: {phase}, workload: web, conditions: [{conditions}], evidence: {{collectedAt: '{}'}}}}",
+            at(0)
+        );
+        let status = aegis_api::yaml::parse(&text).unwrap().remove(0).value;
+        let spec = serde_json::json!({"workloadRef": "web", "alertType": "a"});
+        let mut incident = aegis_api::Incident::new("inc-1", serde_json::from_value(spec).unwrap());
+        incident.status = Some(serde_json::from_value(status).unwrap());
+        held_by_incident(&[std::sync::Arc::new(incident)], "web", at(seconds)).is_some_and(|hold| hold.whole)
+    };
+    for (phase, condition, seconds, holds) in [
+        ("RECEIVED", None, 0, false),
+        ("ANALYSING", None, 0, true),
+        ("ANALYSING", None, 299, true),
+        ("ANALYSING", None, 300, false),
+        ("COUNCIL_REVIEW", None, 10, true),
+        ("COUNCIL_REVIEW", None, 86_400, false),
+        ("COUNCIL_REVIEW", Some("Confirming"), 10, false),
+        ("COUNCIL_REVIEW", Some("DependencyDown"), 10, false),
+        ("COUNCIL_REVIEW", Some("HostBusy"), 10, false),
+        ("AWAITING_APPROVAL", None, 10, false),
+        ("APPROVED", None, 86_400, true),
+        ("APPROVED", Some("Paused"), 10, false),
+        ("EXECUTING", None, 86_400, true),
+        ("SCALING", None, 10, true),
+        ("VERIFYING", None, 86_400, true),
+        ("RESOLVED", None, 10, false),
+        ("FAILED", None, 10, false),
+    ] {
+        assert_eq!(
+            of(phase, condition, seconds),
+            holds,
+            "{phase} {condition:?} after {seconds} s"
+        );
+    }
 }

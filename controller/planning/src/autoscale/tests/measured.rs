@@ -5,8 +5,11 @@ use aegis_api::signals::{Outcome, Requests, Sample};
 use std::time::Duration;
 
 use super::super::Reading;
-use super::super::measure::{Replica, Replicas, Requested, cores, errors, measure};
-use super::{at, spec};
+use super::super::Situation;
+use super::super::measure::{Replica, Replicas, Requested, cores, errors, measure, set_apart};
+use super::{World, at, spec};
+use aegis_api::WorkloadStatus;
+use aegis_api::workload::InstanceStatus;
 
 fn sample(secs: i64, cpu: f32, memory: u64) -> Sample {
     Sample {
@@ -240,4 +243,132 @@ fn one_slow_answer_among_few_is_no_latency_that_adds_replicas() {
     };
     assert!(of(19) <= 100.0, "{}", of(19));
     assert!(of(20) > 1000.0, "{}", of(20));
+}
+
+/// Rows of a workload: the second and the third one as they are given.
+fn rows(second: &str, third: &str, asked: i64) -> WorkloadStatus {
+    let row = |index: u32, rest: &str| -> InstanceStatus {
+        let text = format!(
+            "{{name: web-{index}, id: {}, index: {index}, state: running, health: Healthy, revision: r, startedAt: '{}'}}",
+            "a".repeat(64),
+            at(-900)
+        );
+        let mut value = aegis_api::yaml::parse(&text).unwrap().remove(0).value;
+        let rest = aegis_api::yaml::parse(&format!("{{{rest}}}"))
+            .unwrap()
+            .remove(0)
+            .value;
+        for (key, field) in rest.as_object().unwrap() {
+            value[key] = field.clone();
+        }
+        serde_json::from_value(value).unwrap()
+    };
+    let text = format!(
+        "{{demands: [{{generation: 1, at: '{}', replicas: 3}}]}}",
+        at(asked)
+    );
+    let value = aegis_api::yaml::parse(&text).unwrap().remove(0).value;
+    WorkloadStatus {
+        instances: vec![row(1, ""), row(2, second), row(3, third)],
+        ..serde_json::from_value(value).unwrap()
+    }
+}
+
+#[test]
+fn what_comes_is_awaited_and_what_ends_again_and_again_or_is_long_overdue_is_missing() {
+    let young = format!("health: Unhealthy, startedAt: '{}'", at(-10));
+    let old = "health: Unhealthy".to_owned();
+    let loops = |how: &str| format!("{young}, {how}");
+    // (second, third, demanded at, serving, warming, missing)
+    for (second, third, asked, serving, warming, missing) in [
+        (String::new(), String::new(), -900, 3, 0, 0),
+        (young.clone(), String::new(), -10, 2, 1, 0),
+        (young.clone(), young.clone(), -10, 1, 2, 0),
+        (old.clone(), String::new(), -900, 2, 0, 1),
+        (loops("restarts: 2"), String::new(), -10, 2, 0, 1),
+        (loops("restarts: 1"), String::new(), -10, 2, 1, 0),
+        (loops("fruitlessRestarts: 1"), String::new(), -10, 2, 0, 1),
+        (loops("state: restarting"), String::new(), -10, 2, 0, 1),
+        ("draining: true".to_owned(), String::new(), -10, 2, 1, 0),
+        ("draining: true".to_owned(), String::new(), -900, 2, 0, 1),
+    ] {
+        let status = rows(&second, &third, asked);
+        let found = set_apart(&status, 3, None, aegis_api::Duration::from_secs(0), at(0));
+        assert_eq!(
+            (found.serving.len(), found.warming, found.missing),
+            (serving, warming, missing),
+            "{second} | {third} | {asked}"
+        );
+    }
+    // One that comes back again and again does not make what is measured begin again.
+    let back = format!("readySince: '{}'", at(-1));
+    let settled = |rest: &str| {
+        let status = rows(&format!("{back}{rest}"), "", -900);
+        set_apart(&status, 3, None, aegis_api::Duration::from_secs(0), at(0)).settled
+    };
+    assert_eq!(settled(""), Some(at(-1)));
+    assert_eq!(settled(", restarts: 2"), Some(at(-900)));
+}
+
+#[test]
+fn a_replica_that_crashes_again_and_again_does_not_keep_latency_from_scaling_out() {
+    let spec = spec("{metric: LatencyP95, milliseconds: 100}", "metricWindow: 24s");
+    let status = rows(
+        "",
+        &format!("health: Unhealthy, startedAt: '{}', fruitlessRestarts: 3", at(25)),
+        -900,
+    );
+    let replicas = set_apart(&status, 3, None, spec.warm_up, at(29));
+    let spans = (0..8).map(|step| span(step * 3, 30, 190)).collect();
+    let reading = measure(&spec, 0, &[], &replicas, &counted(-60, spans), at(29));
+    let mut world = World::new(spec, 3);
+    let situation = Situation {
+        serving: 2,
+        warming: replicas.warming,
+        readings: vec![reading],
+        ..Situation::default()
+    };
+    let decision = world.pass(29, &situation);
+    assert_eq!(decision.status.desired, 4, "{}", decision.status.message);
+}
+
+#[test]
+fn a_replica_that_does_not_serve_for_long_counts_as_idle_when_scaling_out_and_as_on_target_when_scaling_in() {
+    let spec = spec("{metric: Cpu, percent: 50}", "metricWindow: 24s");
+    let status = rows("", "health: Unhealthy", -900);
+    let replicas = set_apart(&status, 3, None, spec.warm_up, at(29));
+    // (percent of each of the two that serve, desired of three)
+    for (percent, desired) in [
+        // 160 of two, 0 of the third: 53 % in the mean, within the tolerance. Of the two alone 4 would follow.
+        (80.0, 3),
+        // 200 of two: 67 % in the mean.
+        (100.0, 4),
+        // 40 of two and 50 of the third: 30 %. Of the two alone 1 would follow.
+        (20.0, 2),
+        // 80 and 50: 43 %.
+        (40.0, 3),
+    ] {
+        let samples: Vec<Sample> = (0..10).map(|step| sample(step * 3, percent, 0)).collect();
+        let replica = Replica {
+            samples: &samples,
+            cores: Some(1.0),
+            memory_limit: None,
+        };
+        let containers = [replica.clone(), replica];
+        let unknown = Requested::Unknown(String::new());
+        let reading = measure(&spec, 0, &containers, &replicas, &unknown, at(29));
+        let mut world = World::new(spec.clone(), 3);
+        let situation = Situation {
+            serving: 2,
+            warming: replicas.warming,
+            readings: vec![reading],
+            ..Situation::default()
+        };
+        let decision = world.pass(29, &situation);
+        assert_eq!(
+            decision.status.desired, desired,
+            "{percent} %: {}",
+            decision.status.message
+        );
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aegis_api::incident::{ApprovalDecision, Plan};
 use aegis_api::proposal::Action;
-use aegis_api::{ConditionType, Kind, Reason, Workload};
+use aegis_api::{ConditionType, Reason, Workload};
 
 use super::super::conclude::{self, Proposed, conclude};
 use super::super::gate::{self, Case, Ruling};
@@ -38,7 +38,8 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
     if let Some(next) = conclude::ordered(incident, workload) {
         return next;
     }
-    let stale = is_stale(plan, workload);
+    // What somebody else did meanwhile is not this plan's doing, also where it is the same.
+    let stale = !remedy::is_made_for(plan, workload);
     let decision = spec
         .approval
         .as_ref()
@@ -67,12 +68,6 @@ fn expired(incident: &ValidatedIncident, plan: &Plan) -> Option<String> {
         plan.target,
         waited_for.unwrap_or_default()
     ))
-}
-
-/// Whether a plan was made for another generation of the workload. What somebody else did meanwhile is not this plan's
-/// doing, also where it is the same.
-fn is_stale(plan: &Plan, workload: &Workload) -> bool {
-    plan.parent_generation != workload.generation()
 }
 
 /// A human agreed to this plan, made for the workload as it is: it is carried out if what it is about is still there.
@@ -105,7 +100,7 @@ fn agreed(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, by: &s
 /// cooldown as if it began now.
 fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: bool) -> Next {
     if stale {
-        let reason = overtaken(incident, workload)
+        let reason = overtaken(incident, workload, plan.action)
             .unwrap_or_else(|| format!("the plan was made for generation {}", plan.parent_generation));
         let again = start_over(incident, workload, plan.action, None, &reason);
         let is_humans = plan.action == Action::Noop || confirmation::was_asked(incident);
@@ -116,7 +111,7 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
             None => Next::Effect(Effect::Measure),
         };
     }
-    if overtaken(incident, workload).is_some() {
+    if overtaken(incident, workload, plan.action).is_some() {
         // It is the human's alone since somebody changed the workload.
         return Next::Wait(Some(LOOK_AGAIN));
     }

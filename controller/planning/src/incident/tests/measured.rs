@@ -231,6 +231,62 @@ fn a_generation_that_somebody_else_made_invalidates_the_proposal_and_not_only_th
 }
 
 #[test]
+fn what_autoscaling_did_meanwhile_makes_no_plan_stale_but_one_about_replicas() {
+    // Autoscaling scaled from 1 to 3, and on to 4: generations 2 and 3.
+    let scaled = |incident: Incident, changes: serde_json::Value| {
+        with_workload(judged(incident, AUTO), |workload| {
+            workload.metadata.generation = Some(3);
+            workload.spec.replicas = 4;
+            let status = serde_json::json!({"autoscale": {"changes": changes}});
+            workload.status = Some(serde_json::from_value(status).unwrap());
+        })
+    };
+    let change = |generation: i64, from: u32, to: u32| serde_json::json!({"at": BEFORE, "generation": generation, "from": from, "to": to});
+    let own = || serde_json::json!([change(1, 1, 3), change(2, 3, 4)]);
+    let approved_by_human = |plan: Plan| {
+        let mut incident = waits(|status| {
+            status.evidence = seen_at(1);
+            status.plan = Some(plan);
+            status.measured_at = Some(NOW.parse().unwrap());
+        });
+        incident.spec.approval = Some(
+            serde_json::from_value(serde_json::json!({"decision": "Approve", "planHash": "1"})).unwrap(),
+        );
+        incident
+    };
+    let step = next(&scaled(approved_by_human(restart_plan(1)), own()));
+    assert!(
+        approved(&step).is_some_and(|(plan, _)| plan.action == Action::Restart),
+        "{step:?}"
+    );
+    // A change that it decided on and has not made yet is no change.
+    let open = serde_json::json!([change(1, 1, 3), change(2, 3, 4), change(3, 4, 5)]);
+    assert!(approved(&next(&scaled(approved_by_human(restart_plan(1)), open))).is_some());
+    // What the council agreed to is carried out, too.
+    let mut sits = agreed("RESTART", 0);
+    let status = sits.status.as_mut().unwrap();
+    (status.evidence, status.measured_at) = (seen_at(1), Some(NOW.parse().unwrap()));
+    assert!(approved(&next(&scaled(sits, own()))).is_some());
+    // Somebody else's change among them, or one that nothing is known of any more, makes it stale as before.
+    for others in [
+        serde_json::json!([change(2, 3, 4)]),
+        serde_json::json!([change(1, 1, 3)]),
+        serde_json::json!([change(1, 1, 2), change(2, 3, 4)]),
+        serde_json::json!([change(1, 1, 3), change(2, 3, 5)]),
+        serde_json::json!([]),
+    ] {
+        let step = next(&scaled(approved_by_human(restart_plan(1)), others.clone()));
+        assert!(started_over(&step).is_some(), "{others}: {step:?}");
+    }
+    // A plan for another number of replicas was made for as many as there were.
+    let mut scales = restart_plan(1);
+    scales.action = Action::ScaleUp;
+    scales.patch = serde_json::from_value(serde_json::json!({"replicas": 2})).unwrap();
+    let step = next(&scaled(approved_by_human(scales), own()));
+    assert!(started_over(&step).is_some(), "{step:?}");
+}
+
+#[test]
 fn a_rung_of_the_ladder_is_not_for_a_workload_that_somebody_else_changed() {
     let status = "
 phase: COUNCIL_REVIEW

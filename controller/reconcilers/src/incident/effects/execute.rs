@@ -13,7 +13,8 @@ use super::super::Error;
 use crate::context::Context;
 use crate::fault;
 
-/// Compare-and-set on the generation that the plan was made for. Applied already counts as applied.
+/// Compare-and-set on the generation that the plan was made for, or on what autoscaling alone has made of it since. Applied
+/// already counts as applied.
 pub(super) async fn execute(
     context: &Context,
     incident: &ValidatedIncident,
@@ -55,7 +56,7 @@ fn with(plan: &Plan, workload: &Workload) -> Result<WorkloadSpec, StoreError> {
     if remedy::is_done(plan, workload) {
         return Ok(workload.spec.clone());
     }
-    if workload.generation() != plan.parent_generation {
+    if !remedy::is_made_for(plan, workload) {
         return Err(StoreError::Refused {
             kind: "Workload".to_owned(),
             name: workload.name().to_owned(),
