@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::params::Ratio;
 
 /// What one call of `/trigger_memory` takes, in bytes.
@@ -84,6 +86,22 @@ impl Faults {
     }
 }
 
+/// Uses so much CPU time of one thread, however long that takes.
+pub(crate) fn work(length: Duration) {
+    let used = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let (secs, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+        Duration::new(secs.unwrap_or_default(), nanos.unwrap_or_default())
+    };
+    let until = used().saturating_add(length);
+    let mut number = 1_u64;
+    while used() < until {
+        for _ in 0..2_000 {
+            number = std::hint::black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        }
+    }
+}
+
 /// The right to burn one CPU.
 #[derive(Debug)]
 pub(crate) struct Burner(Arc<Faults>);
@@ -109,6 +127,17 @@ impl Drop for Burner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_uses_the_cpu_time_that_is_required_of_it() {
+        let used = || {
+            let time = clock_gettime(ClockId::ThreadCPUTime);
+            Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+        };
+        let before = used();
+        work(Duration::from_millis(3));
+        assert!(used() - before >= Duration::from_millis(3));
+    }
 
     fn failures(faults: &Faults, requests: usize) -> usize {
         (0..requests).filter(|_| faults.next_request_fails()).count()

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::cgroup::{Meter, Source};
-use crate::faults::Faults;
+use crate::faults::{self, Faults};
 use crate::params::{Params, Ratio, Whole, refused};
 
 /// A database that needs this long.
@@ -76,11 +76,22 @@ struct Hello<'a> {
 struct Work {
     /// How long this one request takes, beside what the faults add.
     takes_ms: Option<Whole<0, 60_000>>,
+    /// How much CPU time it uses: under a CPU limit it takes the longer, the more others there are.
+    works_ms: Option<Whole<0, 1_000>>,
 }
 
 /// The ordinary request: as slow as it requests, slowed down and failed as the faults say.
 async fn hello(State(app): Shared, Params(work): Params<Work>) -> Response {
     let takes = work.takes_ms.map_or(0, Whole::get);
+    if let Some(works) = work.works_ms {
+        let length = Duration::from_millis(works.get());
+        if tokio::task::spawn_blocking(move || faults::work(length))
+            .await
+            .is_err()
+        {
+            return refused(StatusCode::INTERNAL_SERVER_ERROR, "the work was cut short");
+        }
+    }
     tokio::time::sleep(app.faults.delay() + Duration::from_millis(takes)).await;
     if app.faults.next_request_fails() {
         return refused(

@@ -4,6 +4,7 @@
 //! A harness fails by panicking with words, as that is how a test fails; nothing is ever skipped.
 
 pub mod api;
+pub mod arrivals;
 pub mod binaries;
 pub mod cleanup;
 pub mod cockpit;

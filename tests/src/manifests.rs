@@ -25,6 +25,17 @@ pub fn templated(name: &str, network: &str, replicas: u32, template: &Value) -> 
     })
 }
 
+/// A Workload whose replicas have so much CPU, and run the patient that lies beside the tests: its requests can be made to use
+/// CPU time, `/?works_ms=5`.
+pub fn working(name: &str, network: &str, replicas: u32, cpu_millis: u32) -> Value {
+    let program = crate::binaries::binary("buggy-app");
+    let template = json!({
+        "entrypoint": ["/patient"], "resources": {"cpuMillis": cpu_millis},
+        "volumes": [{"source": program, "target": "/patient", "readOnly": true}],
+    });
+    templated(name, network, replicas, &template)
+}
+
 /// A Workload that runs the application of strict clients (`tests/src/bin/echo.rs`), with these further fields of the template.
 pub fn echoing(name: &str, network: &str, replicas: u32, template: &Value) -> Value {
     let program = crate::binaries::binary("echo");

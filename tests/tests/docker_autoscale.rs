@@ -1,0 +1,283 @@
+//! Promise: a load that grows is answered by more replicas before clients notice, and by fewer again once it has gone, without
+//! flapping and without a failed request, also where a replica is killed in the middle. The clients repeat nothing, and each
+//! request has a connection of its own. Of one replica the same load is too much, which is shown first.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aegis_tests::arrivals::{Arrivals, Arrived, p95};
+use aegis_tests::{Api, Container, Controller, Nginx, World, eventually, manifests};
+use serde_json::{Value, json};
+
+/// CPU time of a request, and what one replica has of it: it can answer 60 a second.
+const WORKS_MS: u32 = 5;
+const CPU_MILLIS: u32 = 300;
+/// Requests a second of one replica, and 95 of 100 within. Six replicas are as many as the highest load needs; each has room for
+/// what others do to this machine meanwhile.
+const EACH: f64 = 12.0;
+const TARGET: Duration = Duration::from_secs(2);
+const NEEDED: u64 = 6;
+/// Requests a second before and after, and at most.
+const LOW: f64 = 5.0;
+const HIGH: f64 = 70.0;
+/// When the load begins to grow, and has grown, seconds. It goes when a test says so.
+const GROWS: f64 = 3.0;
+const GROWN: f64 = 38.0;
+/// In which stretches the p95 of clients is taken, seconds.
+const STRETCH: u64 = 5;
+
+fn ramp(at: Duration) -> f64 {
+    let part = (at.as_secs_f64() - GROWS) / (GROWN - GROWS);
+    LOW + (HIGH - LOW) * part.clamp(0.0, 1.0)
+}
+
+fn autoscale() -> Value {
+    json!({
+        "min": 1, "max": NEEDED, "metricWindow": "6s", "scaleDownWindow": "10s", "holdAfterManual": "1m",
+        "targets": [{"metric": "RequestsPerSecond", "value": EACH}],
+    })
+}
+
+struct Stage {
+    controller: Controller,
+    front: Nginx,
+    name: String,
+    world: World,
+}
+
+impl Stage {
+    /// One replica behind a load balancer, not autoscaled yet.
+    async fn new() -> Self {
+        let world = World::new().await;
+        let front = world.nginx("lb").await;
+        let controller = world.controller().start().await;
+        let name = world.name("web");
+        let api = controller.api();
+        let mut workload = manifests::working(&name, world.network(), 1, CPU_MILLIS);
+        // It is the load that is put to the test, not what a probe makes of it.
+        workload["spec"]["health"]["timeout"] = json!("5s");
+        api.apply(&workload).await;
+        api.apply(&manifests::balancing(&front.name, &name)).await;
+        api.workload_ready(&name, 1).await;
+        api.balancer_serves(&front.name, 1).await;
+        eventually("every worker of nginx has the server", async || {
+            front.answerers(20).await.map(drop)
+        })
+        .await;
+        Self {
+            controller,
+            front,
+            name,
+            world,
+        }
+    }
+
+    fn api(&self) -> Api {
+        self.controller.api()
+    }
+
+    async fn load(&self, rate: impl Fn(Duration) -> f64 + Send + 'static) -> Arrivals {
+        let address = self.front.container.ip().await.expect("nginx has an address");
+        Arrivals::on(address, &format!("/?works_ms={WORKS_MS}"), rate)
+    }
+
+    /// At its highest the load is more than one replica can answer in time.
+    async fn one_replica_is_too_few(&self) {
+        let load = self.load(|_| HIGH).await;
+        eventually("clients of one replica wait for too long", async || {
+            let seen = load.seen();
+            let last = seen.iter().rev().take(100);
+            let waits = p95(last);
+            match waits > TARGET {
+                true => Ok(()),
+                false => Err(format!("p95 {waits:?} of {}", seen.len())),
+            }
+        })
+        .await;
+        let seen = load.stop().await;
+        println!(
+            "one replica: p95 {} ms of {} requests at {HIGH} a second",
+            p95(&seen).as_millis(),
+            seen.len()
+        );
+    }
+
+    async fn is_measured(&self) {
+        let patch = json!({"spec": {"autoscale": autoscale()}});
+        self.api().merge_ok("workloads", &self.name, &patch).await;
+        let said = "its requests are measured";
+        self.api()
+            .until("workloads", &self.name, said, |workload| {
+                let target = &workload["status"]["autoscale"]["targets"][0];
+                let current = target["current"].as_f64();
+                let is_idle = current.is_some_and(|current| current < EACH);
+                is_idle.then_some(()).ok_or_else(|| target.to_string())
+            })
+            .await;
+    }
+
+    /// As many replicas as the highest load needs serve.
+    async fn has_grown(&self) -> Value {
+        let enough = |workload: &Value| {
+            workload["spec"]["replicas"] == NEEDED && workload["status"]["readyReplicas"] == NEEDED
+        };
+        self.until("it has as many replicas as the load needs", enough)
+            .await
+    }
+
+    /// The killed replica runs again, or another container took its place.
+    async fn has_replaced(&self, killed: &Container, started: &str) {
+        eventually("the killed replica runs again", async || {
+            let all = self.world.find(&killed.name).await;
+            let found = all.ok_or("there is none of its name")?;
+            let state = found.inspect().await["State"].clone();
+            let runs = state["Running"] == true && state["StartedAt"] != started;
+            runs.then_some(()).ok_or_else(|| state.to_string())
+        })
+        .await;
+    }
+
+    /// What nginx logged of requests that took long, and of what went wrong.
+    async fn print_what_was_slow(&self) {
+        let log = self.front.container.log().await;
+        let slow = |line: &&str| {
+            let parsed: Value = serde_json::from_str(line).unwrap_or_default();
+            let seconds = parsed["seconds"]
+                .as_str()
+                .and_then(|text| text.parse::<f64>().ok());
+            seconds.is_some_and(|seconds| seconds > 5.0)
+                || line.contains("[error]")
+                || line.contains("[alert]")
+        };
+        for line in log.lines().filter(slow).take(40) {
+            println!("nginx: {line}");
+        }
+    }
+
+    async fn has_shrunk(&self) -> Value {
+        let is_one =
+            |workload: &Value| workload["spec"]["replicas"] == 1 && workload["status"]["replicas"] == 1;
+        self.until("it has one replica again", is_one).await
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        self.api()
+            .until("workloads", &self.name, what, |workload| {
+                is_so(workload)
+                    .then(|| workload.clone())
+                    .ok_or_else(|| workload["status"]["autoscale"].to_string())
+            })
+            .await
+    }
+
+    /// A person's number is held, and the answer says so.
+    async fn a_person_s_number_is_held(&self) {
+        let target = format!("workload/{}", self.name);
+        let scaled = self
+            .controller
+            .ctl()
+            .run(&["scale", &target, "--replicas=2"])
+            .await;
+        let said = format!("{scaled:?}");
+        assert!(said.contains("are held for 1m"), "{said}");
+        let is_held = |workload: &Value| {
+            workload["status"]["autoscale"]["decision"] == "ManualHold" && workload["spec"]["replicas"] == 2
+        };
+        self.until("its replicas are held", is_held).await;
+    }
+
+    async fn is_reported(&self) {
+        let events = self.api().events("Workload", &self.name).await;
+        let said = |reason: &str| events.iter().any(|event| event["reason"] == reason);
+        assert!(said("ScaledOut") && said("ScaledIn"), "{events:?}");
+        let target = format!("workload/{}", self.name);
+        let described = self.controller.ctl().ok(&["describe", &target]).await;
+        assert!(
+            described.contains("Autoscaling") && described.contains("RequestsPerSecond"),
+            "{described}"
+        );
+    }
+}
+
+/// No request failed, and in no stretch of the load clients waited for longer than the target.
+fn was_noticed_by_no_client(seen: &[Arrived]) {
+    let failed: Vec<_> = seen.iter().filter(|one| one.failed.is_some()).take(5).collect();
+    assert!(failed.is_empty(), "of {} requests failed {failed:?}", seen.len());
+    assert!(seen.len() > 1500, "there was load: {}", seen.len());
+    let last = seen.iter().map(|one| one.at.as_secs()).max().unwrap_or_default();
+    for begin in (0..=last).step_by(5) {
+        let stretch = begin..begin + STRETCH;
+        let inside: Vec<_> = seen
+            .iter()
+            .filter(|one| stretch.contains(&one.at.as_secs()))
+            .collect();
+        let waits = p95(inside.iter().copied());
+        println!(
+            "from {begin} s: {} requests, p95 {} ms",
+            inside.len(),
+            waits.as_millis()
+        );
+        assert!(
+            waits <= TARGET,
+            "from {begin} s clients waited {waits:?}: more than {TARGET:?}"
+        );
+    }
+}
+
+/// Out, then in, and never out again.
+fn it_did_not_flap(workload: &Value) {
+    let changes = workload["status"]["autoscale"]["changes"].as_array();
+    let changes = changes.cloned().unwrap_or_default();
+    let ways: Vec<bool> = changes
+        .iter()
+        .map(|change| change["to"].as_u64() > change["from"].as_u64())
+        .collect();
+    let turns = ways.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert_eq!(
+        (turns, ways.first(), ways.last()),
+        (1, Some(&true), Some(&false)),
+        "{changes:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_growing_load_is_answered_by_more_replicas_before_clients_notice_and_fewer_once_it_has_gone() {
+    let stage = Stage::new().await;
+    stage.one_replica_is_too_few().await;
+    stage.is_measured().await;
+    let has_gone = Arc::new(AtomicBool::new(false));
+    let goes = Arc::clone(&has_gone);
+    let rate = move |at| {
+        if goes.load(Ordering::Relaxed) {
+            LOW
+        } else {
+            ramp(at)
+        }
+    };
+    let load = stage.load(rate).await;
+    let grown = stage.has_grown().await;
+    let said = |what: &str| println!("{what} after {:.1} s", load.began.elapsed().as_secs_f64());
+    said("scaled out");
+    println!("{}", grown["status"]["autoscale"]["changes"]);
+    // In the middle of the load, and nothing announces it.
+    let victim = &stage.world.replica_names(&stage.name).await[0];
+    let victim = stage.world.find(victim).await.expect("a replica");
+    let started = victim.started_at().await;
+    victim.kill().await;
+    said("killed one");
+    stage.has_replaced(&victim, &started).await;
+    stage.has_grown().await;
+    said("another serves in its place");
+    has_gone.store(true, Ordering::Relaxed);
+    let shrunk = stage.has_shrunk().await;
+    said("one replica again");
+    let seen = load.stop().await;
+    if seen.iter().any(|one| one.failed.is_some()) {
+        stage.print_what_was_slow().await;
+    }
+    was_noticed_by_no_client(&seen);
+    it_did_not_flap(&shrunk);
+    stage.is_reported().await;
+    stage.a_person_s_number_is_held().await;
+}
