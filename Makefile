@@ -97,8 +97,8 @@ record-traces: engine ## record what the quiet week is made of, on an engine of 
 	cargo test --locked --workspace --test docker_traces -- --ignored --exact record --nocapture
 
 .PHONY: sim
-sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
-	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} cargo test --locked --release -p aegis-tests --test simulation
+sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS), and 1,000 with loads to scale by (AEGIS_SIM_LOADS)
+	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} AEGIS_SIM_LOADS=$${AEGIS_SIM_LOADS:-1000} cargo test --locked --release -p aegis-tests --test simulation
 
 .PHONY: fuzz
 fuzz: ## a million mutated bodies of alerts against the readers of all senders (AEGIS_FUZZ_BODIES)

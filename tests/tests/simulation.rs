@@ -2,7 +2,8 @@
 //! in virtual time, with people, illnesses, faults and deaths at random moments, over many seeds.
 //!
 //! `AEGIS_SIM_SEEDS` says how many seeds (`make sim` runs 10,000), `AEGIS_SIM_FROM` the first of them. `AEGIS_SIM_SEED=n` replays one
-//! and prints its trace, the same each time; `AEGIS_SIM_REPEAT` says how often.
+//! and prints its trace, the same each time; `AEGIS_SIM_REPEAT` says how often. With workloads that are scaled by their load the
+//! same is done in a test of its own: `AEGIS_SIM_LOADS` says how many seeds, `AEGIS_SIM_LOAD=n` replays one.
 
 #[path = "simulation/acts.rs"]
 mod acts;
@@ -28,10 +29,11 @@ mod upgrade;
 mod world;
 
 use acts::{Act, Hand, Illness};
-use scenario::{Policy, Probe, Scenario, Service};
+use scenario::{Policy, Probe, Scenario, Service, Tree};
 
 /// How many seeds every run of the tests tries.
 const SEEDS: u64 = 300;
+const LOADS: u64 = 20;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -44,13 +46,59 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn i1_to_i10_every_seed_converges_and_breaks_no_promise() {
     if let Some(seed) = number("AEGIS_SIM_SEED") {
-        run::replay(seed, number("AEGIS_SIM_REPEAT").unwrap_or(1));
+        run::replay(seed, number("AEGIS_SIM_REPEAT").unwrap_or(1), Tree::of_seed);
     } else {
         run::all(
             number("AEGIS_SIM_FROM").unwrap_or(0),
             number("AEGIS_SIM_SEEDS").unwrap_or(SEEDS),
+            Tree::of_seed,
+            "AEGIS_SIM_SEED",
         );
     }
+}
+
+/// Loads of some levels, around each of which they come and go by a third within ten seconds, with everything else that can
+/// happen: people who scale, incidents, faults, deaths of the controller. The measure of flapping: a change of replicas by
+/// autoscaling that goes the other way than its one before is a *turn*, if no person and no incident set the replicas in between.
+/// Within one level there may be one turn, where the level before had not been reached yet; a second one is flapping. And
+/// nothing is scaled while an incident acts (I6).
+#[test]
+fn i6_what_is_scaled_by_its_load_converges_and_does_not_flap_whatever_else_happens() {
+    if let Some(seed) = number("AEGIS_SIM_LOAD") {
+        run::replay(seed, number("AEGIS_SIM_REPEAT").unwrap_or(1), Tree::autoscaled);
+    } else {
+        run::all(
+            number("AEGIS_SIM_FROM").unwrap_or(0),
+            number("AEGIS_SIM_LOADS").unwrap_or(LOADS),
+            Tree::autoscaled,
+            "AEGIS_SIM_LOAD",
+        );
+    }
+}
+
+/// What the test above measures is there to be found: with no window to scale in by, the same kind of load makes it flap.
+#[test]
+fn without_a_window_the_simulated_load_does_flap() {
+    let load = |window| Scenario {
+        services: vec![Service {
+            adopted: false,
+            ..shop()
+        }],
+        load: Some(scenario::Load {
+            levels: vec![(120, 30)],
+            window,
+        }),
+        ..calm()
+    };
+    let calm = run::run(&load(45));
+    assert_eq!(calm.broken, Vec::<String>::new(), "{}", calm.trace);
+    let flaps = run::run(&load(0));
+    assert!(
+        flaps.broken.iter().any(|broken| broken.contains("flaps")),
+        "{:?}\n{}",
+        flaps.broken,
+        flaps.trace
+    );
 }
 
 /// A workload that adopts one container.
@@ -92,6 +140,7 @@ fn calm() -> Scenario {
         addresses_change: false,
         addresses_reused: false,
         acts: Vec::new(),
+        load: None,
     }
 }
 

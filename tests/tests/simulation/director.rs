@@ -43,6 +43,7 @@ pub(crate) struct Director {
     /// How long the next death lasts.
     down: Duration,
     restart_at: Option<Instant>,
+    begun: Instant,
     incidents_at_end: Vec<Arc<Incident>>,
 }
 
@@ -57,6 +58,7 @@ impl Director {
             stormy: false,
             down: Duration::ZERO,
             restart_at: None,
+            begun: Instant::now(),
             incidents_at_end: Vec::new(),
         };
         director.start().await;
@@ -76,7 +78,10 @@ impl Director {
             self.world.ledger.say(format!("# {act:?}"));
             self.perform(act).await;
         }
-        self.wait_until(due + Duration::from_secs(5)).await;
+        let load = self.world.scenario.load.as_ref();
+        let lasts = load.map_or(0, super::scenario::Load::lasts);
+        let loaded = self.begun + Duration::from_secs(lasts);
+        self.wait_until(loaded.max(due + Duration::from_secs(5))).await;
         self.calm().await;
         self.converge().await;
         self.incidents_at_end = self.store().map(|store| store.list()).unwrap_or_default();
@@ -318,7 +323,8 @@ impl Director {
             }
             Act::Apply { service } => {
                 let service = self.service(service);
-                self.create(workload(&service)).await;
+                let manifest = workload(&service, self.world.scenario.load.as_ref());
+                self.create(manifest).await;
             }
             Act::Decide { approve } => self.decide(approve).await,
             Act::Override { action } => self.take_over(action).await,

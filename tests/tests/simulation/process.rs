@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use aegis_api::Time;
 use aegis_api::proposal::Action;
+use aegis_api::signals::Outcome;
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::{Engine, ListFilter};
 use aegis_docker_fake::When;
@@ -31,7 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::acts::Moment;
 use super::ledger::Ledger;
-use super::world::World;
+use super::settled;
+use super::world::{BALANCER, EPOCH, World};
 
 const READINGS: Duration = Duration::from_secs(3);
 /// Operations of the engine that change something.
@@ -219,6 +222,7 @@ impl Process {
                 ledger.complain(format!("the store failed: {error:?}"));
             }
         });
+        process.load(world, &context);
         let dice = StdRng::seed_from_u64(world.scenario.dice ^ (life << 32));
         process.reconcilers(&context, dice, world.scenario.model);
         process
@@ -272,6 +276,35 @@ impl Process {
                 tokio::select! {
                     () = shutdown.cancelled() => {}
                     () = tokio::time::sleep(READINGS) => {}
+                }
+            }
+        });
+    }
+
+    /// Counts the requests of the load, as if they stood in nginx's log: those that a replica was there to answer.
+    fn load(&mut self, world: &World, context: &Context) {
+        let Some(load) = world.scenario.load.clone() else {
+            return;
+        };
+        let begun: Time = EPOCH.parse().expect("a time");
+        let (engine, traffic) = (world.engine.clone(), context.samples.traffic().clone());
+        let services = world.scenario.services.iter().filter(|service| service.balanced);
+        let names: Vec<&'static str> = services.map(|service| service.name).collect();
+        traffic.set_followed(BALANCER, engine.now());
+        let shutdown = self.shutdown.clone();
+        self.spawn("load", async move {
+            while !shutdown.is_cancelled() {
+                let now = engine.now();
+                for name in &names {
+                    let all = settled::containers(&engine, name);
+                    if all.iter().any(|container| engine.is_serving(&container.name)) {
+                        let requests = load.at(begun.age(now).as_secs());
+                        (0..requests).for_each(|_| traffic.count(name, now, Outcome::Answered, 5));
+                    }
+                }
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 }
             }
         });

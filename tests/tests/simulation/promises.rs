@@ -1,6 +1,8 @@
 //! What must never happen, each checked over the whole record of a run (I9 is part of converging, I10 of restarting).
 //! Pure: reads what was recorded.
 
+#[path = "promises/autoscaling.rs"]
+mod autoscaling;
 #[path = "promises/balancer.rs"]
 mod balancer;
 #[path = "promises/engine.rs"]
@@ -19,6 +21,7 @@ use aegis_runtime::Verb;
 use serde_json::Value;
 
 use super::ledger::Record;
+use super::scenario::Load;
 use super::world::World;
 
 /// The record of one run, as the promises read it.
@@ -31,6 +34,7 @@ pub(crate) struct Evidence {
     pub(crate) calms: Vec<(Time, Option<Time>)>,
     pub(crate) wishes: Vec<(String, Value)>,
     pub(crate) limits: HostLimits,
+    pub(crate) load: Option<Load>,
     /// Every version of every incident, by uid.
     pub(crate) incidents: BTreeMap<String, Vec<(Time, Arc<Incident>)>>,
     /// Every version of every workload, by name.
@@ -59,6 +63,7 @@ impl Evidence {
             calms: world.ledger.calms(),
             wishes: world.ledger.wishes(),
             limits: world.scenario.limits(),
+            load: world.scenario.load.clone(),
             incidents,
             workloads,
         }
@@ -91,7 +96,7 @@ type Check = fn(&Evidence) -> Vec<String>;
 pub(crate) fn broken(world: &World) -> Vec<String> {
     let evidence = Evidence::of(world);
     let mut broken = Vec::new();
-    let checks: [(&str, Check); 12] = [
+    let checks: [(&str, Check); 14] = [
         ("I1", remediation::i1_a_plan_stays),
         ("I2", engine::i2_one_restart_a_plan),
         ("I2", engine::i2_no_container_too_many),
@@ -106,6 +111,11 @@ pub(crate) fn broken(world: &World) -> Vec<String> {
         (
             "I6",
             remediation::i6_what_does_not_last_is_repeated_with_growing_pauses,
+        ),
+        ("I6", autoscaling::i6_nothing_is_scaled_while_an_incident_acts),
+        (
+            "I6",
+            autoscaling::i6_within_a_level_of_the_load_it_turns_once_at_most,
         ),
         ("I7", remediation::i7_resolved_and_learned_only_when_verified),
         (

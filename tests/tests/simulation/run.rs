@@ -76,8 +76,8 @@ struct Failure {
     report: String,
 }
 
-/// Runs so many seeds, beginning with the first.
-pub(crate) fn all(first: u64, seeds: u64) {
+/// Runs so many seeds, beginning with the first; `tree` answers the scenario of a seed, `replayed` says how to see it again.
+pub(crate) fn all(first: u64, seeds: u64, tree: fn(u64) -> Tree, replayed: &str) {
     let next = AtomicU64::new(first);
     let end = first.saturating_add(seeds);
     let failures: Mutex<Vec<Failure>> = Mutex::default();
@@ -89,7 +89,7 @@ pub(crate) fn all(first: u64, seeds: u64) {
             if seed >= end || enough {
                 return;
             }
-            if let Some(report) = attempt(seed) {
+            if let Some(report) = attempt(seed, tree(seed), replayed) {
                 failures
                     .lock()
                     .expect("no runner panics with it")
@@ -115,8 +115,7 @@ pub(crate) fn all(first: u64, seeds: u64) {
 }
 
 /// Runs a seed; what is wrong with it, if anything is.
-fn attempt(seed: u64) -> Option<String> {
-    let tree = Tree::of_seed(seed);
+fn attempt(seed: u64, tree: Tree, replayed: &str) -> Option<String> {
     let first = outcome_of(&tree.current());
     if first.broken.is_empty() {
         return None;
@@ -133,7 +132,7 @@ fn attempt(seed: u64) -> Option<String> {
         fails
     });
     Some(format!(
-        "seed {seed} fails (replay it with AEGIS_SIM_SEED={seed}); the simplest like it:\n{simplest:#?}\n{}\n{}",
+        "seed {seed} fails (replay it with {replayed}={seed}); the simplest like it:\n{simplest:#?}\n{}\n{}",
         last.trace,
         last.broken.join("\n")
     ))
@@ -155,8 +154,8 @@ fn outcome_of(scenario: &Scenario) -> Outcome {
 }
 
 /// Runs one seed as it is and prints what happened.
-pub(crate) fn replay(seed: u64, times: u64) {
-    let scenario = Tree::of_seed(seed).current();
+pub(crate) fn replay(seed: u64, times: u64, tree: fn(u64) -> Tree) {
+    let scenario = tree(seed).current();
     println!("seed {seed}:\n{scenario:#?}");
     for _ in 0..times {
         let began = Instant::now();

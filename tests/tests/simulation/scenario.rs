@@ -28,6 +28,44 @@ pub(crate) struct Scenario {
     pub(crate) addresses_reused: bool,
     /// What happens, and how many milliseconds after what came before it.
     pub(crate) acts: Vec<(u64, Act)>,
+    /// The load that workloads behind the load balancer are scaled by.
+    pub(crate) load: Option<Load>,
+}
+
+/// Requests a second to each workload that is scaled by them: level after level, each a while, and around each the load comes
+/// and goes by a third within ten seconds, so that the number of replicas that it needs does, too. At the end it stands still.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    /// How many seconds a level lasts, and its requests a second; the last one stays.
+    pub(crate) levels: Vec<(u64, u32)>,
+    /// `scaleDownWindow`, seconds.
+    pub(crate) window: u64,
+}
+
+impl Load {
+    /// Which level there is so many seconds after the beginning.
+    pub(crate) fn level(&self, secs: u64) -> usize {
+        let mut ends = self.levels.iter().scan(0, |end, (lasts, _)| {
+            *end += lasts;
+            Some(*end)
+        });
+        let last = self.levels.len().saturating_sub(1);
+        ends.position(|end| secs < end).unwrap_or(last).min(last)
+    }
+
+    /// Requests in that second.
+    pub(crate) fn at(&self, secs: u64) -> u32 {
+        let level = self.levels.get(self.level(secs)).map_or(0, |(_, rate)| *rate);
+        match secs % 10 {
+            _ if secs >= self.lasts() => level,
+            0..5 => level + level / 3,
+            _ => level - level / 3,
+        }
+    }
+
+    pub(crate) fn lasts(&self) -> u64 {
+        self.levels.iter().map(|(lasts, _)| lasts).sum()
+    }
 }
 
 impl Scenario {
@@ -241,8 +279,18 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
                 addresses_change,
                 addresses_reused,
                 acts,
+                load: None,
             },
         )
+}
+
+/// As [`scenarios`], with workloads that are scaled by their load.
+fn autoscaled() -> impl Strategy<Value = Scenario> {
+    let levels = prop::collection::vec((40..100_u64, 4..40_u32), 2..5);
+    (scenarios(), levels).prop_map(|(scenario, levels)| Scenario {
+        load: Some(Load { levels, window: 45 }),
+        ..scenario
+    })
 }
 
 /// A scenario that can be made simpler.
@@ -251,11 +299,20 @@ pub(crate) struct Tree(Box<dyn ValueTree<Value = Scenario>>);
 impl Tree {
     /// The one scenario of this seed.
     pub(crate) fn of_seed(seed: u64) -> Self {
+        Self::of(seed, &scenarios())
+    }
+
+    /// The one of this seed with workloads that are scaled by their load.
+    pub(crate) fn autoscaled(seed: u64) -> Self {
+        Self::of(seed, &autoscaled())
+    }
+
+    fn of(seed: u64, scenarios: &(impl Strategy<Value = Scenario> + 'static)) -> Self {
         let mut bytes = [0_u8; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        let tree = scenarios().new_tree(&mut runner);
+        let tree = scenarios.new_tree(&mut runner);
         Self(Box::new(tree.expect("no strategy of this file rejects")))
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::acts::TRUSTED;
 use super::ledger::Ledger;
-use super::scenario::{Policy, Probe, Scenario, Service};
+use super::scenario::{Load, Policy, Probe, Scenario, Service};
 
 pub(crate) const NETWORK: &str = "aegis-network";
 pub(crate) const BALANCER: &str = "lb";
@@ -139,7 +139,12 @@ impl World {
 
     /// What people apply before anything else.
     pub(crate) fn manifests(&self) -> Vec<Value> {
-        let services = self.scenario.services.iter().map(workload);
+        let load = self.scenario.load.as_ref();
+        let services = self
+            .scenario
+            .services
+            .iter()
+            .map(|service| workload(service, load));
         let mut manifests = vec![
             policy(&self.scenario.policy),
             load_balancer(&self.scenario.services),
@@ -180,7 +185,10 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
     json!({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 
-pub(crate) fn workload(service: &Service) -> Value {
+/// Requests a second that each replica of a workload is to have.
+pub(crate) const EACH: u32 = 10;
+
+pub(crate) fn workload(service: &Service, load: Option<&Load>) -> Value {
     let mut spec = json!({
         "replicas": service.replicas,
         "strategy": {
@@ -212,6 +220,12 @@ pub(crate) fn workload(service: &Service) -> Value {
     if let Some((kind, question)) = question {
         spec["health"] = settings;
         spec["health"][kind] = question;
+    }
+    if let Some(load) = load.filter(|_| service.balanced) {
+        spec["autoscale"] = json!({
+            "min": 1, "max": 5, "metricWindow": "6s", "scaleDownWindow": format!("{}s", load.window), "holdAfterManual": "20s",
+            "targets": [{"metric": "RequestsPerSecond", "value": EACH}],
+        });
     }
     let mut workload = object("Workload", service.name, &spec);
     if service.protected {

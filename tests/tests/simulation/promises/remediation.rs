@@ -11,7 +11,7 @@ use aegis_api::{
 };
 use aegis_runtime::Verb;
 
-use super::{Evidence, phase};
+use super::{Evidence, autoscaling, phase};
 
 fn plan(incident: &Incident) -> Option<&Plan> {
     incident.status.as_ref()?.plan.as_ref()
@@ -162,7 +162,7 @@ pub(crate) fn i4_only_the_closed_set_of_changes(evidence: &Evidence) -> Vec<Stri
                     && plan.parent_generation == old.generation()
                     && patched(&plan.patch, &old.spec) == new.spec
             });
-        if !wished && !planned {
+        if !wished && !planned && !autoscaling::is_own(&old, &new) {
             broken.push(format!(
                 "the spec of workload {} became {value} although it was not requested",
                 new.name()
