@@ -3,6 +3,7 @@
 //!
 //! `AEGIS_BENCH_ROUNDS` says how often each is measured, `AEGIS_BENCH_ONLY` which (such as `heal,eject`).
 
+mod autoscale;
 mod crowd;
 mod detect;
 mod evaluate;
@@ -11,6 +12,7 @@ mod log_reading;
 mod memory;
 mod report;
 mod scaling;
+mod serving;
 mod stack;
 mod storm;
 
@@ -48,6 +50,12 @@ async fn main() {
     }
     if asked("scale") {
         scaling::scale(rounds).await;
+    }
+    if asked("autoscale") {
+        autoscale::autoscale(rounds).await;
+    }
+    if asked("serving") {
+        serving::serving(rounds).await;
     }
     if asked("webhook") {
         crowd::webhook().await;

@@ -19,6 +19,19 @@ pub(crate) fn report(what: &str, mut floor: Vec<Duration>, mut ours: Vec<Duratio
     ));
 }
 
+/// Of what there is to be much: a ratio of 1 is as much as the floor.
+pub(crate) fn rates(what: &str, floor: Vec<f64>, ours: Vec<f64>, budget: &str) {
+    let middle = |mut all: Vec<f64>| {
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or_default()
+    };
+    let (floor, ours) = (middle(floor), middle(ours));
+    let ratio = ours / floor.max(f64::EPSILON);
+    say(&format!(
+        "{what:<52} {floor:>7.0}/s {ours:>7.0}/s {ratio:>6.2}x {budget:>8}"
+    ));
+}
+
 pub(crate) fn median(sorted: &[Duration]) -> Duration {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
