@@ -4696,6 +4696,8 @@ export interface components {
                     joined?: {
                         /** @description What it reports. */
                         alertType: string;
+                        /** @description The Detector that measured it; absent of what a sender reported. */
+                        detector?: string | null;
                         /** @description Its fingerprint, or its id where it has none. */
                         fingerprint: string;
                         /** @description The id the sender gave it. */

@@ -170,6 +170,9 @@ pub struct JoinedAlert {
     /// When it was let go to open one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_at: Option<Time>,
+    /// The Detector that measured it; absent of what a sender reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector: Option<ResourceName>,
 }
 
 impl JoinedAlert {

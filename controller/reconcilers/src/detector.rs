@@ -9,6 +9,7 @@
 
 pub mod defaults;
 mod episode;
+mod inhibited;
 mod inspections;
 mod lines;
 mod status;
@@ -210,30 +211,54 @@ impl DetectorReconciler {
         (next_rows, waits)
     }
 
-    /// Sees to it that every episode of a workload has its incident.
+    /// Sees to it that every episode of a workload has its incident, or is listed on the one that inhibits it.
     async fn open(
         &self,
         detector: &Detector,
         watch: &Watch,
         rows: &mut [DetectorWorkload],
         now: Time,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Opened, StoreError> {
         let condition = match watch {
             Watch::Workloads(condition) => Some(condition),
             Watch::Host(_) => None,
         };
-        let mut opened = 0;
+        let mut opened = Opened::default();
         for row in rows.iter_mut().filter(|row| is_to_open(row)) {
             let Some(episode) = episode::Episode::of(detector, condition, row) else {
                 continue;
             };
             let _turn = self.opening.lock().await;
+            if inhibited::is_inhibited(&self.context, &episode, now).await? {
+                opened.held.push(episode.name());
+                continue;
+            }
             let (incident, is_new) = episode.incident(&self.context.store, now).await?;
-            opened += u64::from(is_new);
+            opened.new += u64::from(is_new);
+            opened.names.push(episode.name());
             row.incident = Some(incident);
         }
+        inhibited::note(
+            &self.context.store,
+            detector.name(),
+            &opened.held,
+            &opened.names,
+            now,
+        )
+        .await?;
         Ok(opened)
     }
+}
+
+/// What became of the episodes that had no incident.
+#[derive(Debug, Default)]
+struct Opened {
+    /// Incidents that were opened.
+    new: u64,
+    /// Episodes that have an incident now, by name.
+    names: Vec<String>,
+    /// Episodes that are inhibited, by name.
+    held: Vec<String>,
 }
 
 /// Whether an episode has no incident yet.
@@ -254,14 +279,16 @@ impl Reconciler for DetectorReconciler {
             }
         };
         let found = self.context.store.get::<Detector>(name);
+        let now = self.context.clock.now();
         let Some(detector) = found.filter(|detector| !detector.is_deleting()) else {
             self.states
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(name);
+            let noted = inhibited::note(&self.context.store, name, &[], &[], now).await;
+            noted.map_err(failed("what it inhibited"))?;
             return Ok(Action::AwaitChange);
         };
-        let now = self.context.clock.now();
         let Some(watch) = Watch::of(&detector.spec) else {
             return Ok(Action::AwaitChange);
         };
@@ -273,18 +300,20 @@ impl Reconciler for DetectorReconciler {
             .await
             .map_err(failed("the state"))?;
         status::report(&self.context, &detector, &next);
-        if rows.iter().any(is_to_open) {
+        let mut is_held = false;
+        if rows.iter().any(is_to_open) || inhibited::follows(&self.context.store, &detector) {
             let opened = self
                 .open(&detector, &watch, &mut rows, now)
                 .await
                 .map_err(failed("an incident"))?;
+            is_held = !opened.held.is_empty();
             next.workloads = status::listed(&rows);
-            next.incidents_opened = next.incidents_opened.saturating_add(opened);
+            next.incidents_opened = next.incidents_opened.saturating_add(opened.new);
             self.store(&detector, &next, now)
                 .await
                 .map_err(failed("the incidents"))?;
         }
-        let again = waits || matches!(watch, Watch::Host(_));
+        let again = waits || is_held || matches!(watch, Watch::Host(_));
         Ok(if again {
             Action::Requeue(EVALUATE_AGAIN)
         } else {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aegis_api::silence::SilencedAutomation;
-use aegis_api::{Kind as _, Silence, SilenceSpec, Time, Workload};
+use aegis_api::{Incident, Kind as _, Silence, SilenceSpec, Time, Workload};
 
 use crate::incident::gate::is_frozen;
 
@@ -41,6 +41,25 @@ pub fn silencing<'a>(
     silences
         .iter()
         .find(|silence| in_force(&silence.spec, now) && covers(&silence.spec, subject))
+}
+
+/// The silence that keeps people from hearing of an incident: one of now, or, where it has ended, of then. What is still open
+/// when a silence ends is heard of then.
+pub fn silencing_incident<'a>(
+    silences: &'a [Arc<Silence>],
+    workloads: &[Arc<Workload>],
+    incident: &Incident,
+    now: Time,
+) -> Option<&'a Arc<Silence>> {
+    let name = incident.workload();
+    let workload = name.and_then(|name| workloads.iter().find(|workload| workload.name() == name.as_str()));
+    let subject = Subject {
+        workload: workload.map(|workload| &**workload),
+        alert_type: Some(&incident.spec.alert_type),
+        labels: &incident.spec.source.labels,
+    };
+    let ended = incident.status.as_ref().and_then(|status| status.finished_at);
+    silencing(silences, subject, ended.unwrap_or(now))
 }
 
 /// The silence under which automation holds still for a workload, the first by name. One that is about single alert types

@@ -1,10 +1,11 @@
 //! Opens the Incident of an episode, or joins the one that is open. Stores specs, and decides nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aegis_api::detector::DetectorWorkload;
 use aegis_api::facets::key;
-use aegis_api::incident::{IncidentSpec, Source};
+use aegis_api::incident::{IncidentSpec, JoinedAlert, Source};
 use aegis_api::naming::hashed;
 use aegis_api::scalar::{ContainerName, ResourceName};
 use aegis_api::{Detector, Incident, Kind, Time};
@@ -45,16 +46,44 @@ impl<'a> Episode<'a> {
         })
     }
 
+    /// The name of its incident. The same for the same episode: a crash between opening it and the status opens no second one.
+    pub(super) fn name(&self) -> String {
+        let about = self.workload.as_ref();
+        let about = about.map_or("", |(workload, _)| workload.as_str());
+        hashed(&format!("{about} {} {}", self.detector.name(), self.since))
+    }
+
+    /// The workload that it is about, and what holds of that; `None` where it is about the host.
+    pub(super) fn about(&self) -> Option<(&str, &'a Condition)> {
+        let (workload, condition) = self.workload.as_ref()?;
+        Some((workload.as_str(), condition))
+    }
+
+    /// What is kept of it on the incident that inhibits it.
+    pub(super) fn joined(&self) -> Option<JoinedAlert> {
+        let (workload, _) = self.workload.as_ref()?;
+        // A workload may have no container just now: its name stands for it.
+        let container = self.container().or_else(|| workload.as_str().parse().ok());
+        Some(JoinedAlert {
+            incident_id: self.name(),
+            fingerprint: self.fingerprint(),
+            alert_type: self.detector.spec.alert_type.clone(),
+            severity: self.detector.spec.severity,
+            logs: self.row.message.clone(),
+            resolved_at: None,
+            inhibited: Some(container?),
+            released_at: None,
+            detector: Some(self.detector.name().parse().ok()?),
+        })
+    }
+
     /// Its incident, and whether it was opened now.
     pub(super) async fn incident(
         &self,
         store: &Store,
         now: Time,
     ) -> Result<(ResourceName, bool), StoreError> {
-        let about = self.workload.as_ref();
-        let about = about.map_or("", |(workload, _)| workload.as_str());
-        // The same for the same episode: a crash between here and the status opens no second one.
-        let name = hashed(&format!("{about} {} {}", self.detector.name(), self.since));
+        let name = self.name();
         if store.get::<Incident>(&name).is_none()
             && let Some(known) = self.known(store, now).await?
         {
@@ -75,11 +104,7 @@ impl<'a> Episode<'a> {
     /// The open incident that it joins; else the one about the same that ended a short while ago without an action, on
     /// which it is counted.
     async fn known(&self, store: &Store, now: Time) -> Result<Option<ResourceName>, StoreError> {
-        let joined = self.workload.as_ref().and_then(|(workload, condition)| {
-            let about = store.find::<Incident>(&key::workload(workload.as_str()));
-            let mut all = about.into_iter();
-            all.find(|it| is_joined(it, workload.as_str(), condition.class()))
-        });
+        let joined = self.open_one(store);
         if let Some(name) = joined.and_then(|incident| incident.name().parse().ok()) {
             return Ok(Some(name));
         }
@@ -99,6 +124,19 @@ impl<'a> Episode<'a> {
         });
         counted.await?;
         Ok(repeated.name().parse().ok())
+    }
+
+    /// The open incident that it joins.
+    fn open_one(&self, store: &Store) -> Option<Arc<Incident>> {
+        let (workload, condition) = self.workload.as_ref()?;
+        let about = store.find::<Incident>(&key::workload(workload.as_str()));
+        let mut all = about.into_iter();
+        all.find(|it| is_joined(it, workload.as_str(), condition.class()))
+    }
+
+    /// Whether it has an incident already.
+    pub(super) fn has_incident(&self, store: &Store) -> bool {
+        store.get::<Incident>(&self.name()).is_some() || self.open_one(store).is_some()
     }
 
     fn fingerprint(&self) -> String {

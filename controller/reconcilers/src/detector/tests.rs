@@ -2,6 +2,7 @@
 //! jumps: what is found, how soon, and what is not.
 
 mod agreement;
+mod inhibited;
 mod outside;
 mod relapses;
 mod slow;

@@ -216,6 +216,7 @@ impl Alert {
             resolved_at: None,
             inhibited: None,
             released_at: None,
+            detector: None,
         }
     }
 
@@ -256,6 +257,23 @@ impl Alert {
             source: WEBHOOK.to_owned(),
             ended: Ended::Unknown,
         }
+    }
+
+    /// Whether its end, which `over` reports, is none that was noted on an incident before, nor one of an earlier firing.
+    pub(crate) fn is_unheard(&self, incident: &Incident, over: &Over) -> bool {
+        let source = &incident.spec.source;
+        let began = incident.spec.starts_at;
+        if began.zip(over.at).is_some_and(|(began, ended)| ended < began) {
+            return false;
+        }
+        if incident_id(incident) == self.incident_id || source.fingerprint == self.same() {
+            return source.resolved_at.is_none();
+        }
+        let mut joined = source.joined.iter();
+        joined.any(|known| {
+            let is_it = known.incident_id == self.incident_id || known.fingerprint == self.same();
+            is_it && known.resolved_at.is_none()
+        })
     }
 
     /// Whether an incident lists it as inhibited.

@@ -101,10 +101,13 @@ pub(crate) async fn take_at(
     for _ in 0..ATTEMPTS {
         let earlier = Earlier::of(state, alert);
         let taken = match &alert.message {
-            Message::Over { over, named } => match earlier.concerned(named.as_ref(), known) {
-                Some(incident) => end(store, incident, alert, over, now)
-                    .await
-                    .map(|incident| (incident, Outcome::Ended)),
+            Message::Over { over, named } => match earlier.concerned(alert, over, named.as_ref(), known) {
+                Some(incident) => {
+                    record_end(state, incident, over);
+                    end(store, incident, alert, over, now)
+                        .await
+                        .map(|incident| (incident, Outcome::Ended))
+                }
                 None => return Ok(earlier.nothing_open(alert, over, now)),
             },
             Message::Fires(_) if alert.ended == Ended::Before => match earlier.newest() {
@@ -355,8 +358,15 @@ impl Earlier {
         open.or_else(|| self.all().find(just_ended))
     }
 
-    /// The open one whose end is reported. What names another container is about another trouble.
-    fn concerned(&self, named: Option<&Named>, known: Known<'_>) -> Option<&Arc<Incident>> {
+    /// The open one whose end is reported, else the newest, ended meanwhile, whose end was not reported so far: it is healed
+    /// in seconds, and senders take minutes to notice. What names another container is about another trouble.
+    fn concerned(
+        &self,
+        alert: &Alert,
+        over: &Over,
+        named: Option<&Named>,
+        known: Known<'_>,
+    ) -> Option<&Arc<Incident>> {
         let about = |incident: &&Arc<Incident>| {
             let container = incident.spec.container_name.as_ref();
             named
@@ -365,7 +375,10 @@ impl Earlier {
         };
         // An inhibited alert ends on the incident that lists it, about whatever that is.
         let listed = |incident: &&Arc<Incident>| about(incident) || self.is_listed(incident);
-        self.all().filter(|incident| !incident.is_finished()).find(listed)
+        let open = self.all().filter(|incident| !incident.is_finished()).find(listed);
+        let newest = self.all().next().filter(|incident| incident.is_finished());
+        let unheard = |incident: &&Arc<Incident>| alert.is_unheard(incident, over);
+        open.or_else(|| newest.filter(listed).filter(unheard))
     }
 
     /// What a sender is answered that reports the end of what is not open: how it stands with its incident, if there
@@ -489,8 +502,17 @@ fn room(state: &ServerState, store: &Store, opening: &Opening<'_>) -> Result<Roo
     }
 }
 
-/// Notes on an open incident that its sender says it is over: once, until it fires again. The end of an alert that joined
-/// is noted beside that alone, where the incident is another alert's.
+/// Says on an incident that has ended that its sender agrees. On one that is open its timeline and a condition say so.
+fn record_end(state: &ServerState, incident: &Incident, over: &Over) {
+    if incident.is_finished() {
+        let message = format!("its sender says that it is over ({})", over.said);
+        let (about, reason) = (ObjectRef::of(incident), ConditionType::SenderResolved.as_str());
+        state.events.record(&about, EventType::Normal, reason, message);
+    }
+}
+
+/// Notes on an incident that its sender says it is over: once, until it fires again. The end of an alert that joined is noted
+/// beside that alone, where the incident is another alert's.
 async fn end(
     store: &Store,
     incident: &Incident,
@@ -502,9 +524,6 @@ async fn end(
     let (id, same) = (alert.incident_id.clone(), alert.same().to_owned());
     let noted = store.edit_spec::<Incident, _>(incident.name(), move |current| {
         let mut spec = current.spec.clone();
-        if current.is_finished() {
-            return Ok(spec);
-        }
         let source = &mut spec.source;
         let is_own = incident_id(current) == id || source.fingerprint == same;
         for joined in &mut source.joined {

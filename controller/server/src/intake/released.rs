@@ -1,5 +1,5 @@
 //! Lets inhibited alerts go: when what they were taken to follow from is over, or five minutes passed, and their sender has
-//! not said that they are over, each opens an incident of its own.
+//! not said that they are over, each opens an incident of its own. What a detector measures is let go by the detector.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) async fn open_released(state: &ServerState, now: Time) {
             .source
             .joined
             .iter()
-            .filter(|alert| alert.is_held())
+            .filter(|alert| alert.is_held() && alert.detector.is_none())
             .collect();
         for joined in held {
             if let Some(container) = &joined.inhibited {

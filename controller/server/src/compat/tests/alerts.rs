@@ -358,10 +358,10 @@ async fn fire_resolve_fire_again_resolved_first_and_repeated_come_out_right() {
         ("foo", &[(1, true)]),
         ("fof", &[(2, false)]),
         ("fofo", &[(2, true)]),
-        ("feo", &[(1, false)]),
+        ("feo", &[(1, true)]),
         ("foef", &[(1, true), (1, false)]),
         ("fefff", &[(1, false), (3, false)]),
-        ("feofo", &[(1, false), (1, true)]),
+        ("feofo", &[(1, true), (1, true)]),
     ] {
         assert_eq!(play(steps).await, expected, "{steps}");
     }

@@ -123,3 +123,54 @@ async fn a_mapped_senders_end_is_that_of_its_beginning() {
     .await;
     assert_eq!(pending.json()["alerts"][0]["outcome"], "test", "{}", pending.text);
 }
+
+/// Ends the only incident, as the reconciler does.
+async fn finish(server: &Server) {
+    let incident = incidents(server).remove(0);
+    let status =
+        json!({"phase": "RESOLVED", "timeline": [], "finishedAt": jiff::Timestamp::now().to_string()});
+    let uid = incident.metadata.uid.clone().unwrap();
+    let status = serde_json::from_value(status).unwrap();
+    let written = server
+        .store
+        .set_status::<Incident>(incident.name(), &uid, status)
+        .await;
+    written.unwrap();
+}
+
+#[tokio::test]
+async fn an_end_that_comes_after_the_incidents_own_is_noted_on_it_once_and_opens_nothing() {
+    let server = host().await;
+    post(&server, "/webhook/alertmanager", message('F', 1, None)).await;
+    finish(&server).await;
+    let mut outcomes = Vec::new();
+    for _ in 0..3 {
+        let answer = post(&server, "/webhook/alertmanager", message('R', 1, Some(5))).await;
+        outcomes.push(answer.json()["alerts"][0]["outcome"].as_str().unwrap().to_owned());
+        server.flush().await;
+    }
+    assert_eq!(outcomes, ["ended", "nothing_open", "nothing_open"]);
+    let all = incidents(&server);
+    assert_eq!(all.len(), 1);
+    let over = all[0].spec.source.resolved_at.unwrap();
+    assert_eq!(over.to_string(), "2026-11-29T10:05:00Z");
+    let said = reasons(&server)
+        .into_iter()
+        .filter(|reason| reason == "Normal SenderResolved");
+    assert_eq!(said.count(), 1);
+}
+
+#[tokio::test]
+async fn an_end_from_before_an_ended_incident_began_is_not_noted_on_it() {
+    let server = host().await;
+    post(&server, "/webhook/alertmanager", message('F', 6, None)).await;
+    finish(&server).await;
+    let answer = post(&server, "/webhook/alertmanager", message('R', 1, Some(5))).await;
+    assert_eq!(
+        answer.json()["alerts"][0]["outcome"],
+        "nothing_open",
+        "{}",
+        answer.text
+    );
+    assert_eq!(incidents(&server)[0].spec.source.resolved_at, None);
+}
