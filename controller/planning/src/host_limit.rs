@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::incident::ApprovalDecision;
+use aegis_api::incident::{ApprovalDecision, Severity};
 use aegis_api::proposal::Action;
 use aegis_api::workload::{Capture, Health};
 use aegis_api::{
@@ -59,14 +59,17 @@ pub struct Asker<'a> {
     pub workload: &'a str,
     /// Since when what is to be remedied is known.
     pub since: Option<Time>,
+    /// How bad it is: what is graver and waits goes first.
+    pub severity: Severity,
 }
 
 impl<'a> Asker<'a> {
-    /// Restarts of unhealthy containers count from the newest fault.
+    /// Restarts of unhealthy containers count from the newest fault. What does not answer is as grave as trouble gets.
     pub fn for_unhealthy(workload: &'a str, unhealthy_since: impl Iterator<Item = Option<Time>>) -> Self {
         Self {
             workload,
             since: unhealthy_since.flatten().max(),
+            severity: Severity::Critical,
         }
     }
 }
@@ -76,6 +79,8 @@ impl<'a> Asker<'a> {
 pub struct HostUse {
     /// Other workloads that are being remedied now, by people's orders too.
     pub busy: BTreeSet<String>,
+    /// Other workloads with graver trouble that waits for its turn.
+    pub graver: BTreeSet<String>,
     /// Other workloads that automation acted on within the minute, or would have if it had been its turn. What was known
     /// when somebody last let automation go on is not among them.
     pub minute: BTreeSet<String>,
@@ -109,7 +114,7 @@ pub fn host_use(
         ..HostUse::default()
     };
     for incident in incidents {
-        add_incident(&mut found, incident, asker.workload, window);
+        add_incident(&mut found, incident, asker, window);
     }
     for workload in workloads {
         add_heals(&mut found, workload, asker.workload, window);
@@ -144,7 +149,7 @@ impl Window {
     }
 }
 
-fn add_incident(found: &mut HostUse, incident: &Incident, except: &str, window: Window) {
+fn add_incident(found: &mut HostUse, incident: &Incident, asker: Asker<'_>, window: Window) {
     let Some(status) = &incident.status else { return };
     let Some(workload) = status.workload.as_ref().map(|name| name.as_str()) else {
         return;
@@ -152,8 +157,11 @@ fn add_incident(found: &mut HostUse, incident: &Incident, except: &str, window: 
     let actions = ledger::actions_of(incident, workload);
     let in_hour = actions.iter().filter(|action| window.in_hour(action.at));
     found.used = found.used.saturating_add(in_hour.count());
-    if workload == except {
+    if workload == asker.workload {
         return;
+    }
+    if waits_since(incident).is_some() && incident.spec.severity > asker.severity {
+        found.graver.insert(workload.to_owned());
     }
     let plan = status.plan.as_ref().filter(|plan| plan.action != Action::Noop);
     let under_way = plan.filter(|_| !incident.is_finished() && is_remedied(status.phase));
@@ -216,6 +224,7 @@ pub fn asker<'a>(incident: &Incident, workload: &'a Workload) -> Asker<'a> {
     Asker {
         workload: workload.name(),
         since: opened(incident),
+        severity: incident.spec.severity,
     }
 }
 
@@ -283,11 +292,19 @@ pub fn judge(limits: &HostLimits, used: &HostUse, workload: &str) -> Option<Host
             list(&used.minute)
         )));
     }
-    (used.busy.len() >= limits.concurrency).then(|| {
-        HostRuling::Busy(format!(
-            "{} workloads at a time are remedied on this host (AEGIS_HOST_CONCURRENCY), now {}",
-            limits.concurrency,
+    let at_a_time = limits.concurrency;
+    if used.busy.len() >= at_a_time {
+        return Some(HostRuling::Busy(format!(
+            "{at_a_time} workloads at a time are remedied on this host (AEGIS_HOST_CONCURRENCY), now {}",
             list(&used.busy)
+        )));
+    }
+    // The places that are free are for what is graver.
+    let taken = used.busy.len().saturating_add(used.graver.len());
+    (!used.graver.is_empty() && taken >= at_a_time).then(|| {
+        HostRuling::Busy(format!(
+            "{at_a_time} workloads at a time are remedied on this host (AEGIS_HOST_CONCURRENCY), and graver trouble goes first: {}",
+            list(&used.graver)
         ))
     })
 }

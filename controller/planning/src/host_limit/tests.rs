@@ -64,6 +64,7 @@ fn asked(
     let asker = Asker {
         workload: "me",
         since,
+        severity: Severity::Warning,
     };
     let used = host_use(incidents, workloads, asker, resumed, now());
     match judge(&HostLimits::default(), &used, "me") {
@@ -331,4 +332,58 @@ fn i6_every_restart_of_an_unhealthy_container_counts_however_few_of_them_are_rem
         status.heals.swap_remove(0);
     }
     assert_eq!(word(&[], &[Arc::new(restless)], None), "go");
+}
+
+#[test]
+fn what_is_graver_and_waits_for_its_turn_goes_first_and_keeps_no_more_places_than_it_needs() {
+    let waits = |workload: &str, severity: &str| {
+        let held = json!({"phase": "COUNCIL_REVIEW", "conditions": [{"type": "Held", "status": "True", "reason": "HostBusy",
+            "message": "", "lastTransitionTime": NOW}]});
+        incident(workload, &json!({"severity": severity}), &held)
+    };
+    let works = |workload: &str| {
+        incident(
+            workload,
+            &json!({}),
+            &json!({"phase": "EXECUTING", "plan": plan("RESTART")}),
+        )
+    };
+    let of = |severity, incidents: &[Arc<Incident>]| {
+        let asker = Asker {
+            workload: "me",
+            since: None,
+            severity,
+        };
+        let used = host_use(incidents, &[], asker, None, now());
+        judge(
+            &HostLimits {
+                workloads_per_minute: usize::MAX,
+                ..HostLimits::default()
+            },
+            &used,
+            "me",
+        )
+    };
+    let (warning, critical) = (Severity::Warning, Severity::Critical);
+    // Two at a time.
+    let one_of_two = [works("a"), waits("b", "critical")];
+    assert!(
+        matches!(of(warning, &one_of_two), Some(HostRuling::Busy(why)) if why.contains("graver trouble goes first: b"))
+    );
+    assert_eq!(
+        of(critical, &one_of_two),
+        None,
+        "equals do not wait for each other"
+    );
+    assert_eq!(of(warning, &[works("a"), waits("b", "warning")]), None);
+    assert_eq!(
+        of(warning, &[waits("b", "critical")]),
+        None,
+        "there is a place for each"
+    );
+    let two_wait = [waits("b", "critical"), waits("c", "critical")];
+    assert!(of(warning, &two_wait).is_some());
+    assert_eq!(of(critical, &two_wait), None);
+    let own = [works("a"), waits("me", "critical")];
+    assert_eq!(of(warning, &own), None, "of one's own workload the lease decides");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use aegis_api::facets::{Faceted as _, key};
 use aegis_api::{Detector, Incident, Kind as _, LoadBalancer, RemediationPolicy, Workload};
+use aegis_planning::host_limit::waits_for_its_turn;
 use aegis_runtime::controller::Trigger;
 use aegis_runtime::store::{Store, StoreEvent, Stored, Verb};
 use futures::stream::BoxStream;
@@ -50,7 +51,8 @@ pub(crate) fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
 }
 
 /// The open incidents for which the end, or the removal, of another makes way: those about the same workload, and where it
-/// counted for the limits of the host, those that do, too. Not all that are open: in a storm as many end as there are.
+/// counted for the limits of the host, those that do, too. Not all that are open: in a storm as many end as there are. One
+/// that waits for its turn no more makes way for those that are less grave.
 fn freed_by(store: &Store, event: &StoreEvent) -> Vec<String> {
     let open = |stored: &Stored| {
         stored
@@ -59,13 +61,18 @@ fn freed_by(store: &Store, event: &StoreEvent) -> Vec<String> {
     };
     let was_open = event.old.as_deref().and_then(open);
     let is_open = open(&event.object).filter(|_| event.verb != Verb::Deleted);
-    let Some(ended) = was_open.filter(|_| is_open.is_none()) else {
+    let Some(before) = was_open else { return Vec::new() };
+    let has_ended = is_open.is_none();
+    let waited = |incident: &Incident| incident.status.as_ref().is_some_and(waits_for_its_turn);
+    let has_its_turn = waited(&before) && is_open.is_some_and(|now| !waited(&now));
+    if !has_ended && !has_its_turn {
         return Vec::new();
-    };
-    let counted = ended.facets().keys.iter().any(|known| known == key::AT_WORK);
+    }
+    let counted = before.facets().keys.iter().any(|known| known == key::AT_WORK);
     let others = counted.then(|| store.find::<Incident>(key::AT_WORK));
     let workload = event.object.typed::<Incident>();
     let workload = workload.as_ref().and_then(|incident| incident.workload());
+    let workload = workload.filter(|_| has_ended);
     let same = workload.map(|name| store.find::<Incident>(&key::workload(name.as_str())));
     let freed = same.into_iter().chain(others).flatten();
     let freed = freed.filter(|incident| !incident.is_finished());
@@ -149,12 +156,14 @@ mod tests {
             "createdAt": "2026-01-31T12:00:00Z"});
         let received = json!({"phase": "RECEIVED", "timeline": []});
         let at_work = json!({"phase": "EXECUTING", "timeline": [], "plan": plan});
+        let waits = waiting();
         for (name, container, status) in [
             ("idle", "web", &received),
             ("same", "web", &received),
             ("works", "db", &at_work),
             ("works-too", "cache", &at_work),
             ("stray", "missing", &received),
+            ("waits", "queue", &waits),
         ] {
             let spec = json!({"workloadRef": container, "alertType": "x"});
             let object = json!({"metadata": {"name": name}, "spec": spec});
@@ -196,9 +205,22 @@ mod tests {
         assert_eq!(concerned("stray", ended()).await, [""; 0]);
     }
 
+    fn waiting() -> Value {
+        let held = json!({"type": "Held", "status": "True", "reason": "HostBusy", "message": "",
+            "lastTransitionTime": "2026-01-31T12:00:00Z"});
+        json!({"phase": "COUNCIL_REVIEW", "timeline": [], "conditions": [held]})
+    }
+
     #[tokio::test]
     async fn the_end_of_one_that_had_a_plan_makes_way_for_those_that_wait_for_the_host() {
-        assert_eq!(concerned("works", ended()).await, ["works-too"]);
+        assert_eq!(concerned("works", ended()).await, ["waits", "works-too"]);
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_for_its_turn_no_more_makes_way_for_those_that_are_less_grave() {
+        let goes_on = json!({"phase": "AWAITING_APPROVAL", "timeline": []});
+        assert_eq!(concerned("waits", goes_on).await, ["works", "works-too"]);
+        assert_eq!(concerned("waits", waiting()).await, [""; 0]);
     }
 
     #[tokio::test]

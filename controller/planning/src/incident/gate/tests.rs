@@ -347,6 +347,7 @@ fn i6_the_hosts_limits_bind_automation_and_no_human() {
             minute: names(minute),
             used,
             answered: false,
+            ..crate::host_limit::HostUse::default()
         };
         let ruling = ruled_on(&incident, Action::Restart, Some("APPROVED"), false);
         assert_eq!(word(&ruling), expected, "{busy:?} {minute:?} {used}");
