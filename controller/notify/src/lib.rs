@@ -34,7 +34,9 @@ pub use notifier::{Handle, Notifier, Report, Surroundings, Update};
 pub use otlp::Otlp;
 pub use rules::Wishes;
 pub use slack::app::{API, App};
-pub use slack::clicks::{Answers, Choice, ClickCounters, Clicks, Decide, Decision, HttpAnswer};
+pub use slack::clicks::{
+    Answers, Choice, ClickCounters, Clicks, Decide, Decision, HttpAnswer, Record, RefusedClick,
+};
 pub use slack::incoming::Slack;
 pub use slack::socket::SocketMode;
 pub use webhook::Webhook;

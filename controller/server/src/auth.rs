@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::config::ServerConfig;
 use crate::refusal::refusal;
+use crate::serve::Peer;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -43,6 +44,7 @@ pub(crate) use credentials::{BEARER_PROTOCOL, shows_token};
 use limiter::Limiter;
 pub(crate) use limiter::network;
 pub(crate) use permissions::need;
+pub use record::Refusals;
 use record::{Recorder, What};
 pub(crate) use role::Need;
 pub use role::Role;
@@ -323,6 +325,22 @@ impl Auth {
                 .record(store, What::Refused, actor, &about, note)
                 .await;
         }
+    }
+
+    /// Records a request that claims to be Slack's and is not.
+    pub(crate) async fn forged(
+        &self,
+        state: &ServerState,
+        peer: Option<Peer>,
+        headers: &HeaderMap,
+        path: &str,
+    ) {
+        let actor = acting::unknown(peer, headers, &state.config.trusted_proxies);
+        let note = Some("its signature is none of Slack's".to_owned());
+        let recording = self
+            .recorder
+            .record(&state.store, What::Refused, actor, path, note);
+        recording.await;
     }
 
     /// Notes that a token or a session was used; writes it now and then.

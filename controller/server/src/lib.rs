@@ -43,7 +43,7 @@ mod tls;
 mod written;
 mod ws;
 
-pub use auth::{Role, TokenError, Tokens};
+pub use auth::{Refusals, Role, TokenError, Tokens};
 pub use compat::tally;
 pub use config::{ALERTS_PER_SECOND, OPEN_INCIDENTS, ServerConfig};
 pub use frames::{Draft, frames};

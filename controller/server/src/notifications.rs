@@ -15,9 +15,12 @@ use serde::Deserialize;
 use crate::body::BoundedBody;
 use crate::refusal::Refusal;
 use crate::request::Asked;
+use crate::serve::Peer;
 use crate::state::ServerState;
 use crate::status::Status;
 
+/// Where Slack sends clicks.
+const INTERACTIONS: &str = "/slack/interactions";
 /// The largest body that Slack sends, bytes.
 const INTERACTION: usize = 256 << 10;
 
@@ -95,7 +98,7 @@ pub(crate) fn routes() -> Router<ServerState> {
 
 /// Where Slack's signature stands for a role.
 pub(crate) fn open_routes() -> Router<ServerState> {
-    Router::new().route("/slack/interactions", post(interaction))
+    Router::new().route(INTERACTIONS, post(interaction))
 }
 
 async fn list(State(state): State<ServerState>) -> Json<NotificationList> {
@@ -140,6 +143,7 @@ async fn interaction(State(state): State<ServerState>, request: Request) -> Resu
         return Err(Status::too_many("too many requests that may be Slack's: try again in a moment").into());
     };
     let headers: HeaderMap = request.headers().clone();
+    let peer = request.extensions().get::<Peer>().copied();
     let body = BoundedBody::<INTERACTION>::from_request(request, &()).await?;
     let header = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
     let request = SlackRequest {
@@ -149,7 +153,10 @@ async fn interaction(State(state): State<ServerState>, request: Request) -> Resu
     };
     Ok(match clicks(request).await {
         SlackAnswer::Taken => StatusCode::OK,
-        SlackAnswer::Forged => StatusCode::UNAUTHORIZED,
+        SlackAnswer::Forged => {
+            state.auth.forged(&state, peer, &headers, INTERACTIONS).await;
+            StatusCode::UNAUTHORIZED
+        }
         SlackAnswer::Unreadable => StatusCode::BAD_REQUEST,
         SlackAnswer::TryAgain => StatusCode::SERVICE_UNAVAILABLE,
     })
@@ -214,6 +221,14 @@ mod tests {
         assert_eq!(click(&server, "bad", b"payload".to_vec()).await, 401);
         assert_eq!(click(&server, "good", b"{".to_vec()).await, 400);
         assert_eq!(click(&server, "good", vec![b'x'; INTERACTION + 1]).await, 413);
+        let page = server.store.audit().page(None, 100).await.unwrap();
+        let forged = page.lines.iter().filter(|line| line.contains("none of Slack's"));
+        let forged: Vec<&String> = forged.collect();
+        assert_eq!(forged.len(), 1, "{:?}", page.lines);
+        assert!(
+            forged[0].contains(INTERACTIONS) && forged[0].contains(r#""verb":"refused""#),
+            "{forged:?}"
+        );
         let without = Server::start().await;
         assert_eq!(click(&without, "good", b"payload".to_vec()).await, 404);
     }

@@ -9,11 +9,13 @@ use aegis_api::incident::ApprovalDecision;
 use aegis_api::policy::WorkloadSelector;
 use aegis_api::silence::SilencedAutomation;
 use aegis_api::{Incident, Kind as _, Silence, SilenceSpec, Time};
-use aegis_notify::{Answers, App, Choice, Clicks, Decide, Decision, HttpAnswer, SocketMode};
+use aegis_notify::{
+    Answers, App, Choice, Clicks, Decide, Decision, HttpAnswer, Record, RefusedClick, SocketMode,
+};
 use aegis_planning::admission::{self, HostMounts};
 use aegis_planning::incident::click::decided;
 use aegis_runtime::{Store, StoreError};
-use aegis_server::{SlackAnswer, SlackRequest};
+use aegis_server::{Refusals, SlackAnswer, SlackRequest};
 use tokio_util::sync::CancellationToken;
 
 use super::{Around, Task};
@@ -39,7 +41,8 @@ impl SlackClicks {
         let signed = args.slack_signing_secret.is_some();
         let has_approvers = approvers.iter().any(|user| !user.is_empty());
         let users = approvers.into_iter().filter(|user| !user.is_empty());
-        let (clicks, answers) = Clicks::new(app, users, args.slack_signing_secret.clone(), decide);
+        let record = record(around.store.clone());
+        let (clicks, answers) = Clicks::new(app, users, args.slack_signing_secret.clone(), decide, record);
         let clicks = Arc::new(clicks);
         let socket = args
             .slack_app_token
@@ -102,14 +105,36 @@ fn decide(store: Store, mounts: HostMounts) -> Decide {
     })
 }
 
-async fn write(store: &Store, mounts: HostMounts, decision: Decision) -> Result<(), String> {
-    let name = decision.incident.clone();
-    let actor = Actor {
-        user: decision.by.clone(),
-        role: Some("operator".to_owned()),
+/// Writes clicks that do not count into the audit log, as many as it bounds.
+fn record(store: Store) -> Record {
+    let refusals = Arc::new(Refusals::default());
+    Arc::new(move |refused: RefusedClick| {
+        let (store, refusals) = (store.clone(), Arc::clone(&refusals));
+        Box::pin(async move {
+            let about = match refused.incident.as_str() {
+                "" => format!("{} in Slack", refused.choice),
+                incident => format!("{} in Slack: incident {incident}", refused.choice),
+            };
+            refusals
+                .record(&store, clicker(&refused.by, None), &about, refused.why)
+                .await;
+        })
+    })
+}
+
+/// Who clicked, to the audit log.
+fn clicker(by: &str, role: Option<&str>) -> Actor {
+    Actor {
+        user: by.to_owned(),
+        role: role.map(str::to_owned),
         with: Some("Slack".to_owned()),
         ..Actor::system("slack")
-    };
+    }
+}
+
+async fn write(store: &Store, mounts: HostMounts, decision: Decision) -> Result<(), String> {
+    let name = decision.incident.clone();
+    let actor = clicker(&decision.by, Some("operator"));
     let (reader, store) = (store.clone(), store.acting(actor));
     if let Choice::Silence(lasts) = decision.choice {
         return silence(&store, &decision, lasts).await;
@@ -267,6 +292,37 @@ mod tests {
             ..decision(&uid, "abc")
         };
         assert!(decide(gone).await.unwrap_err().contains("no incident inc-z"));
+    }
+
+    #[tokio::test]
+    async fn clicks_that_do_not_count_are_in_the_audit_log_with_who_clicked_and_why_and_fill_it_with_no_flood()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = waiting(folder.path()).await;
+        let record = record(store.clone());
+        for n in 0..500 {
+            let refused = RefusedClick {
+                by: "slack:U9 (eve)".to_owned(),
+                incident: "inc-a".to_owned(),
+                choice: "approve",
+                why: format!("no approver {n}"),
+            };
+            record(refused).await;
+        }
+        let page = store.audit().page(None, 1000).await.unwrap();
+        let lines = || {
+            page.lines
+                .iter()
+                .filter(|line| line.contains(r#""user":"slack:U9 (eve)""#))
+        };
+        let first = lines().next().unwrap();
+        assert!(
+            first.contains(r#""verb":"refused""#)
+                && first.contains("approve in Slack: incident inc-a")
+                && first.contains("no approver 0"),
+            "{first}"
+        );
+        assert_eq!(lines().count(), 60);
     }
 
     #[tokio::test]

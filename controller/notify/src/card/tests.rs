@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-const STAGES: [Stage; 24] = [
+const STAGES: [Stage; 25] = [
     Stage::Received,
     Stage::Held,
     Stage::EvidenceCollected,
@@ -30,6 +30,7 @@ const STAGES: [Stage; 24] = [
     Stage::Fallback,
     Stage::Resolved,
     Stage::Failed,
+    Stage::DryRun,
 ];
 
 /// An incident whose timeline has these entries, one a second.

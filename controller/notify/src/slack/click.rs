@@ -31,6 +31,15 @@ impl Verb {
         }
     }
 
+    /// In a word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Silence => "silence",
+        }
+    }
+
     fn of(action_id: &str) -> Option<Self> {
         [Self::Approve, Self::Reject, Self::Silence]
             .into_iter()

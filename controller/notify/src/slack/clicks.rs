@@ -60,6 +60,22 @@ pub struct Decision {
 /// decision again by the same person is no error.
 pub type Decide = Arc<dyn Fn(Decision) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
+/// A click that does not count, for the audit log. Slack vouches for who clicked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedClick {
+    /// Who: `slack:U123 (ada)`.
+    pub by: String,
+    /// The incident that the button names; empty where it names none.
+    pub incident: String,
+    /// What they chose: `approve`, `reject`, `silence`.
+    pub choice: &'static str,
+    /// Why it does not count.
+    pub why: String,
+}
+
+/// Records a click that does not count. Its time is part of the click's.
+pub type Record = Arc<dyn Fn(RefusedClick) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// How an HTTP request of Slack's is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpAnswer {
@@ -103,6 +119,7 @@ pub struct Clicks {
     approvers: BTreeSet<String>,
     signing_secret: Option<SecretString>,
     decide: Decide,
+    record: Record,
     answers: mpsc::Sender<Answer>,
     counters: ClickCounters,
 }
@@ -136,12 +153,14 @@ impl Clicks {
         approvers: impl IntoIterator<Item = String>,
         signing_secret: Option<SecretString>,
         decide: Decide,
+        record: Record,
     ) -> (Self, Answers) {
         let (answers, receiver) = mpsc::channel(ANSWERS);
         let clicks = Self {
             approvers: approvers.into_iter().collect(),
             signing_secret,
             decide,
+            record,
             answers,
             counters: ClickCounters::default(),
         };
@@ -166,7 +185,7 @@ impl Clicks {
         };
         if let Err(why) = verify(secret, timestamp, signature, body, now) {
             self.counters.forged.fetch_add(1, Ordering::Relaxed);
-            // Anybody can send these: they are counted, and fill no log.
+            // Anybody can send these: they are counted, and fill no log. The server's audit log bounds them.
             tracing::debug!("a request to /slack/interactions was refused: {why}");
             return HttpAnswer::Forged;
         }
@@ -195,6 +214,13 @@ impl Clicks {
             Err(why) => {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
                 tracing::info!("a click by {} does not count: {why}", click.by());
+                let refused = RefusedClick {
+                    by: click.by(),
+                    incident: click.subject.map(|subject| subject.incident).unwrap_or_default(),
+                    choice: click.verb.as_str(),
+                    why: why.clone(),
+                };
+                (self.record)(refused).await;
                 let answer = Answer {
                     channel: click.channel,
                     user: click.user,

@@ -52,6 +52,17 @@ impl What {
     }
 }
 
+/// The same for what is refused to people who come in by another way than HTTP, such as a chat. Bounded by itself.
+#[derive(Debug, Default)]
+pub struct Refusals(Recorder);
+
+impl Refusals {
+    /// Writes that `about` was refused to this one, and why, unless there were too many lately.
+    pub async fn record(&self, store: &Store, actor: Actor, about: &str, why: String) {
+        self.0.record(store, What::Refused, actor, about, Some(why)).await;
+    }
+}
+
 /// Writes them.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {

@@ -11,7 +11,7 @@ use crate::card::limits::broken;
 use crate::slack::app::App;
 use crate::slack::click::tests::clicked;
 use crate::slack::click::{Subject, Verb};
-use crate::slack::clicks::{Choice, Clicks, Decide, Decision, HttpAnswer};
+use crate::slack::clicks::{Choice, Clicks, Decide, Decision, HttpAnswer, Record, RefusedClick};
 use crate::slack::signature::sign;
 use crate::slack::socket::SocketMode;
 
@@ -275,9 +275,17 @@ async fn a_revoked_token_ends_all_tries_is_reported_once_and_a_test_that_is_take
 
 /// Decisions as the store would take them: the first on a plan counts, the same again is none.
 #[derive(Debug, Clone, Default)]
-struct Decided(Arc<Mutex<Vec<Decision>>>);
+struct Decided(Arc<Mutex<Vec<Decision>>>, Arc<Mutex<Vec<RefusedClick>>>);
 
 impl Decided {
+    fn record(&self) -> Record {
+        let all = Arc::clone(&self.1);
+        Arc::new(move |refused| {
+            all.lock().unwrap().push(refused);
+            Box::pin(std::future::ready(()))
+        })
+    }
+
     fn decide(&self) -> Decide {
         let all = Arc::clone(&self.0);
         Arc::new(move |decision| {
@@ -315,7 +323,13 @@ fn form(payload: &Value) -> Vec<u8> {
 
 fn clicks(server: &MockServer, decided: &Decided) -> (Arc<Clicks>, tokio::task::JoinHandle<()>) {
     let signing = Some(SecretString::from(SIGNING));
-    let (clicks, answers) = Clicks::new(app(server), ["U1".to_owned()], signing, decided.decide());
+    let (clicks, answers) = Clicks::new(
+        app(server),
+        ["U1".to_owned()],
+        signing,
+        decided.decide(),
+        decided.record(),
+    );
     let task = tokio::spawn(answers.run(CancellationToken::new()));
     (Arc::new(clicks), task)
 }
@@ -373,6 +387,23 @@ async fn a_stale_plan_a_second_decision_and_a_user_who_is_no_approver_get_an_ans
     }
     assert_eq!(decided.0.lock().unwrap().len(), 1);
     assert_eq!((clicks.counters().decided(), clicks.counters().refused()), (1, 3));
+    let recorded = decided.1.lock().unwrap().clone();
+    let rows: Vec<_> = recorded
+        .iter()
+        .map(|it| (it.by.as_str(), it.incident.as_str(), it.choice))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("slack:U2 (ada)", "inc-a", "approve"),
+            ("slack:U1 (ada)", "inc-a", "approve"),
+            ("slack:U1 (ada)", "inc-a", "reject"),
+        ]
+    );
+    assert!(
+        recorded[1].why.contains("the plan is another one now"),
+        "{recorded:?}"
+    );
     task.abort();
 }
 
@@ -397,7 +428,13 @@ async fn a_forged_an_old_and_an_unsigned_request_decide_nothing() {
     assert!(decided.0.lock().unwrap().is_empty());
     assert_eq!(clicks.counters().forged(), 4);
     // Without a signing secret nothing is Slack's.
-    let (bare, _answers) = Clicks::new(app(&server), ["U1".to_owned()], None, decided.decide());
+    let (bare, _answers) = Clicks::new(
+        app(&server),
+        ["U1".to_owned()],
+        None,
+        decided.decide(),
+        decided.record(),
+    );
     assert_eq!(
         bare.http(Some(&at), Some(&good), &body, NOW).await,
         HttpAnswer::Forged
