@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aegis_api::{Incident, Kind, Silence, Time, Workload};
 use aegis_notify::Update;
-use aegis_planning::correlation::silence::{Subject, in_force, silencing};
+use aegis_planning::correlation::silence::{in_force, silencing_incident};
 use aegis_runtime::Store;
 
 /// How often it is inspected whether a silence began or ended by the clock.
@@ -30,23 +30,14 @@ pub(crate) fn heard(store: &Store, update: Update, now: Time) -> Option<Update> 
     }
 }
 
-/// Whether people do not hear of an incident: it is silenced now, or was when it ended. What is still open when a silence ends
-/// is heard of then.
+/// Whether people do not hear of an incident.
 fn is_silenced(
     silences: &[Arc<Silence>],
     workloads: &[Arc<Workload>],
     incident: &Incident,
     now: Time,
 ) -> bool {
-    let name = incident.workload();
-    let workload = name.and_then(|name| workloads.iter().find(|workload| workload.name() == name.as_str()));
-    let subject = Subject {
-        workload: workload.map(|workload| &**workload),
-        alert_type: Some(&incident.spec.alert_type),
-        labels: &incident.spec.source.labels,
-    };
-    let ended = incident.status.as_ref().and_then(|status| status.finished_at);
-    silencing(silences, subject, ended.unwrap_or(now)).is_some()
+    silencing_incident(silences, workloads, incident, now).is_some()
 }
 
 /// Which silences are in force.

@@ -1,6 +1,7 @@
 //! The server's own Prometheus metrics, and the text in which all are exposed. Labels are bounded: route templates,
 //! known methods, status codes.
 
+mod correlation;
 mod signals;
 mod workloads;
 
@@ -21,6 +22,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::automation;
+use crate::metrics::correlation::CorrelationMetrics;
 use crate::metrics::signals::SignalMetrics;
 use crate::metrics::workloads::WorkloadMetrics;
 use crate::state::ServerState;
@@ -62,6 +64,7 @@ pub struct HttpMetrics {
     readings_age: Gauge<f64, AtomicU64>,
     signals: SignalMetrics,
     workloads: WorkloadMetrics,
+    correlation: CorrelationMetrics,
 }
 
 impl HttpMetrics {
@@ -80,6 +83,7 @@ impl HttpMetrics {
             readings_age: Gauge::default(),
             signals: SignalMetrics::new(registry),
             workloads: WorkloadMetrics::new(registry),
+            correlation: CorrelationMetrics::new(registry),
         };
         let requests = "Requests answered, by method, route and status code";
         registry.register("aegis_http_requests", requests, metrics.requests.clone());
@@ -141,6 +145,7 @@ impl HttpMetrics {
             .set(newest.map_or(-1.0, |at| at.age(now).as_secs_f64()));
         self.signals.read(&state.host);
         self.workloads.read(&state.host, &state.store);
+        self.correlation.read(&state.store, now);
     }
 
     fn set_paused(&self, view: &AutomationView) {

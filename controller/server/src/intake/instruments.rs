@@ -64,3 +64,46 @@ impl IntakeMetrics {
         self.unproved.inc();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    /// The words of a text that name a metric of intake and correlation.
+    fn named(text: &str) -> Vec<&str> {
+        let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+        let prefixes = ["aegis_intake_", "aegis_alerts_", "aegis_incidents_"];
+        words
+            .filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix)))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn rules_and_dashboard_name_metrics_that_there_are() {
+        let mut registry = Registry::default();
+        let metrics = IntakeMetrics::new(&mut registry);
+        metrics.count(Sender::Grafana, "opened");
+        metrics.truncated(Sender::Grafana, 1);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let server = crate::testing::Server::start().await;
+        let scraped = server
+            .ask_with("GET", "/metrics", &[("accept", "text/plain")], None)
+            .await
+            .text;
+        text.push_str(&scraped);
+        let rules = include_str!("../../../../docs/monitoring/aegisops.rules.yml");
+        let dashboard = include_str!("../../../../docs/monitoring/grafana-dashboard.json");
+        let docs = include_str!("../../../../docs/alerts.md");
+        for named_in in [rules, dashboard, docs] {
+            let found = named(named_in);
+            assert!(!found.is_empty());
+            for name in found {
+                let is_there = text.lines().any(|line| line.starts_with(name));
+                assert!(is_there, "{name} is not in {text}");
+            }
+        }
+    }
+}

@@ -190,3 +190,37 @@ async fn what_is_on_a_host_in_critical_trouble_is_listed_on_the_hosts_incident()
     assert_eq!(answer.json()["incident_id"], "critical", "{}", answer.text);
     assert_eq!(incidents(&server).len(), 3);
 }
+
+#[tokio::test]
+async fn what_is_folded_inhibited_silenced_and_unreadable_is_in_the_metrics() {
+    let server = with(crate::ServerConfig {
+        closeness: Closeness::default(),
+        ..config()
+    })
+    .await;
+    let depends = json!({"container": "leaf", "dependsOn": ["db"]});
+    create(&server, "Workload", "leaf", depends).await;
+    let silence = json!({"owner": "ada", "reason": "work", "until": "2099-01-01T00:00:00Z", "workloads": {"names": ["db"]}});
+    create(&server, "Silence", "s", silence).await;
+    fire(&server, "root", "Down", "db").await;
+    fire(&server, "again", "Slow", "db").await;
+    fire(&server, "leaf", "Errors", "leaf").await;
+    fire(&server, "own", "Errors", "web").await;
+    post(&server, "/webhook/alertmanager", "{").await;
+    server.flush().await;
+    let text = server
+        .ask_with("GET", "/metrics", &[("accept", "text/plain")], None)
+        .await
+        .text;
+    for line in [
+        r#"aegis_intake_alerts_total{sender="aegisops",outcome="opened"} 2"#,
+        r#"aegis_intake_alerts_total{sender="aegisops",outcome="folded"} 1"#,
+        r#"aegis_intake_alerts_total{sender="aegisops",outcome="inhibited"} 1"#,
+        r#"aegis_intake_alerts_total{sender="alertmanager",outcome="unreadable"} 1"#,
+        r#"aegis_alerts_inhibited{by="sender"} 1"#,
+        r#"aegis_alerts_inhibited{by="detector"} 0"#,
+        "aegis_incidents_silenced 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
