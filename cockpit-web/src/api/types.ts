@@ -32,6 +32,7 @@ export type Revision = Present<WorkloadStatus["revisions"]>[number];
 export type LoadBalancer = ObjectOf<"LoadBalancer">;
 export type LoadBalancerStatus = Present<LoadBalancer["status"]>;
 export type Incident = ObjectOf<"Incident">;
+export type Silence = ObjectOf<"Silence">;
 export type IncidentStatus = Present<Incident["status"]>;
 export type Phase = Schemas["Phase"];
 export type Stage = Schemas["Stage"];

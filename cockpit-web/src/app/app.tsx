@@ -25,6 +25,7 @@ const LoadBalancers = loadPage(() => import("@/features/load-balancer/load-balan
 const RunbookPage = loadPage(() => import("@/features/runbook/runbook-page"));
 const ManifestsPage = loadPage(() => import("@/features/manifests/manifests-page"));
 const NotificationsPage = loadPage(() => import("@/features/notifications/notifications-page"));
+const SilencesPage = loadPage(() => import("@/features/silences/silences-page"));
 const EventsPage = loadPage(() => import("@/features/events/events-page"));
 
 export function makeQueries(): QueryClient {
@@ -74,6 +75,7 @@ function Pages() {
           <Route path="runbook" element={<RunbookPage />} />
           <Route path="manifests" element={<ManifestsPage />} />
           <Route path="manifests/:kind/:name" element={<ManifestsPage />} />
+          <Route path="silences" element={<SilencesPage />} />
           <Route path="notifications" element={<NotificationsPage />} />
           <Route path="events" element={<EventsPage />} />
           <Route

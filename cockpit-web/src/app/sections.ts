@@ -14,6 +14,7 @@ export const SECTIONS: readonly Section[] = [
   { path: "/load-balancers", name: "Load balancer", icon: "balancer", key: "l" },
   { path: "/runbook", name: "Runbook", icon: "runbook", key: "r" },
   { path: "/manifests", name: "Manifests", icon: "manifest", key: "f" },
+  { path: "/silences", name: "Silences", icon: "mute", key: "s" },
   { path: "/notifications", name: "Notifications", icon: "bell", key: "n" },
   { path: "/events", name: "Events", icon: "events", key: "e" },
 ];

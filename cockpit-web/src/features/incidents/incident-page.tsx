@@ -12,6 +12,7 @@ import { Page } from "@/ui/panel";
 import { PhaseChip, SeverityWord } from "@/ui/phase-chip";
 import { between, duration } from "@/ui/time";
 import { TimeAgo } from "@/ui/time-ago";
+import { AlertsPanel } from "./alerts-panel";
 import { CouncilPanel } from "./council-panel";
 import { EvidencePanel } from "./evidence-panel";
 import { workloadOf } from "./filters";
@@ -74,6 +75,7 @@ export function IncidentView({ incident }: { incident: Incident }) {
         </div>
         <div className="min-w-0 space-y-4">
           <TimelinePanel incident={incident} />
+          <AlertsPanel incident={incident} />
           <SimilarPanel incident={incident} />
           <EvidencePanel incident={incident} />
         </div>

@@ -14,6 +14,7 @@ import { PhaseChip, SeverityWord } from "@/ui/phase-chip";
 import { between, duration } from "@/ui/time";
 import { TimeAgo } from "@/ui/time-ago";
 import { VirtualList } from "@/ui/virtual-list";
+import { crowdOf } from "./alerts";
 import { matches, readFilters, SHOWS, workloadOf } from "./filters";
 
 export default function Incidents() {
@@ -118,6 +119,7 @@ export function Row({ incident }: { incident: Incident }) {
   const proposal = incident.status?.analysis?.proposal;
   const began = beganAt(incident);
   const ended = endedAt(incident);
+  const crowd = crowdOf(incident);
   return (
     <Link
       data-row
@@ -133,6 +135,7 @@ export function Row({ incident }: { incident: Incident }) {
           {workloadOf(incident) || "an unknown container"}
         </span>
         <span className="block truncate text-faint text-xs">
+          {crowd && <span className="mr-2 font-medium text-soft tabular-nums">{crowd}</span>}
           {incident.status?.error ?? proposal?.rootCause ?? incident.metadata.name}
         </span>
       </span>
