@@ -41,6 +41,7 @@ down: ## remove the stack and all it made; the state stays
 test: engine ## all tests, on real containers and a real nginx
 	@compose/images.sh nginx buggy-app cockpit dashboard
 	@compose/images.sh nginx-debian || echo "Debian's nginx cannot be made here: tests report no result of it"
+	@compose/monitoring.sh
 	cargo build --locked --workspace --all-targets
 	@compose/cockpit.sh test
 	cargo test --locked --workspace --no-fail-fast
@@ -81,6 +82,11 @@ sre-bench: engine ## the open benchmark of incident response: AegisOps over all 
 soak: ## half an hour of storms, slow readers, an engine that comes and goes and a disk that fills (AEGIS_SOAK_MINUTES)
 	cargo build --locked --release -p aegis-controller
 	cargo run --locked --release -p aegis-tests --bin soak
+
+.PHONY: storm
+storm: engine ## 10,000 alerts in a minute over 50 workloads, with a kill -9 in the middle
+	@compose/images.sh buggy-app
+	cargo test --locked --workspace --test docker_storm -- --ignored --nocapture
 
 .PHONY: bench-retrieval
 bench-retrieval: ## measure retrieval beside scikit-learn's refit of the same corpus

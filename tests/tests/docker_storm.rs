@@ -1,0 +1,338 @@
+//! Promise: in a storm of alerts nothing is lost and nothing is done twice, also over a `kill -9` in the middle. Each workload that
+//! is sick is healed once, by one incident; no other is touched; every alert is counted somewhere; and what is critical goes
+//! before the warnings that wait.
+//!
+//! `make test` runs a reduced storm, `make storm` the whole one: 10,000 alerts in a minute over 50 workloads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use aegis_api::ConditionType;
+use aegis_tests::api::condition;
+use aegis_tests::eventually::within;
+use aegis_tests::launch::WEBHOOK_TOKEN;
+use aegis_tests::{Api, Container, Controller, World, eventually, manifests};
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+
+/// Containers started, and alerts posted, at a time.
+const AT_ONCE: usize = 8;
+/// How long the incidents of a storm may take; it bounds a hang and measures nothing.
+const ENDS: Duration = Duration::from_secs(240);
+/// Repeats of a message that was not answered.
+const TRIES: usize = 600;
+
+/// How large a storm is.
+#[derive(Debug, Clone, Copy)]
+struct Storm {
+    alerts: usize,
+    workloads: usize,
+    /// Every so manieth workload is sick.
+    sick_one_of: usize,
+    /// Over which time the alerts come.
+    over: Duration,
+}
+
+const REDUCED: Storm = Storm {
+    alerts: 2_000,
+    workloads: 20,
+    sick_one_of: 10,
+    over: Duration::from_secs(10),
+};
+const WHOLE: Storm = Storm {
+    alerts: 10_000,
+    workloads: 50,
+    sick_one_of: 10,
+    over: Duration::from_secs(60),
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_heals_each_sick_workload_once_and_counts_every_alert_also_over_a_kill9() {
+    blow(REDUCED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make storm runs it: it takes some three minutes"]
+async fn the_whole_storm_heals_each_sick_workload_once_and_counts_every_alert_also_over_a_kill9() {
+    blow(WHOLE).await;
+}
+
+/// What one message became, and when it was answered.
+struct Answered {
+    at: Instant,
+    code: u16,
+    /// How often it was sent: the last time it was answered.
+    sent: usize,
+}
+
+async fn post(api: &Api, number: usize, container: &str) -> Answered {
+    for sent in 1..=TRIES {
+        // Every hundredth cannot be read.
+        let request = match number % 100 {
+            99 => api
+                .request(reqwest::Method::POST, "/webhook/alertmanager")
+                .header("content-type", "application/json")
+                .body(format!("{{\"alerts\": {number}")),
+            _ => api.request(reqwest::Method::POST, "/webhook").json(&json!({
+                "incident_id": format!("storm-{number}"), "alert_type": format!("Kind{}", number % 7),
+                "container_name": container, "severity": "warning"})),
+        };
+        if let Ok((code, _)) = api.ask(request).await
+            && code != 429
+            && code < 500
+        {
+            let at = Instant::now();
+            return Answered { at, code, sent };
+        }
+        // The controller is starting just now, or wants a pause.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("alert {number} was never answered");
+}
+
+/// The alerts of a storm, each at its time; answers what became of them.
+async fn post_all(
+    api: &Api,
+    storm: Storm,
+    names: &[String],
+    numbers: std::ops::Range<usize>,
+) -> Vec<Answered> {
+    let (begin, first) = (Instant::now(), numbers.start);
+    let each = storm.over / u32::try_from(storm.alerts).unwrap_or(u32::MAX);
+    let posts = numbers.map(|number| {
+        let due = begin + each * u32::try_from(number - first).unwrap_or(u32::MAX);
+        async move {
+            tokio::time::sleep_until(due.into()).await;
+            post(api, number, &names[number % names.len()]).await
+        }
+    });
+    futures::stream::iter(posts)
+        .buffer_unordered(AT_ONCE * 4)
+        .collect()
+        .await
+}
+
+async fn patients(world: &World, count: usize) -> Vec<Container> {
+    let names = (0..count).map(|number| format!("s{number}"));
+    let started = names.map(|name| async move { world.patient(&name).memory_mb(32).start().await });
+    futures::stream::iter(started).buffered(AT_ONCE).collect().await
+}
+
+async fn adopt(api: &Api, patients: &[Container]) {
+    for patient in patients {
+        api.apply(&manifests::policy(&patient.name, &Value::Null)).await;
+        api.apply(&manifests::adopting(&patient.name, 1)).await;
+    }
+    for patient in patients {
+        api.workload_ready(&patient.name, 1).await;
+    }
+}
+
+fn workload(incident: &Value) -> String {
+    incident["spec"]["workloadRef"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn symptoms(incident: &Value) -> BTreeSet<String> {
+    let all = incident["status"]["symptoms"].as_array().into_iter().flatten();
+    all.map(|symptom| symptom["kind"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+fn counted(incidents: &[Value]) -> u64 {
+    incidents
+        .iter()
+        .map(|incident| incident["spec"]["count"].as_u64().unwrap_or_default())
+        .sum()
+}
+
+/// The value of a metric, over all of its labels that hold these words.
+async fn metric(api: &Api, name: &str, words: &str) -> u64 {
+    let request = api
+        .request(reqwest::Method::GET, "/metrics")
+        .header("accept", "text/plain");
+    let (_, text) = api.ask(request).await.expect("metrics");
+    let text = text.as_str().unwrap_or_default().to_owned();
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with(name) && line.contains(words));
+    rows.filter_map(|row| row.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+async fn blow(storm: Storm) {
+    let world = World::new().await;
+    let patients = patients(&world, storm.workloads).await;
+    let launch = world.controller().env("AEGIS_HOST_BLAST_RADIUS", "1000");
+    let mut controller = launch.env("AEGIS_HOST_ACTIONS_PER_HOUR", "100000").start().await;
+    let api = controller.api();
+    adopt(&api, &patients).await;
+    // What people do not hear of is counted like the rest.
+    let silence = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Silence", "metadata": {"name": "quiet"},
+        "spec": {"owner": "ada", "reason": "a test", "until": "2099-01-01T00:00:00Z", "workloads": {"names": [patients[1].name]}}});
+    api.apply(&silence).await;
+    let is_sick = |number: &usize| number.is_multiple_of(storm.sick_one_of);
+    let sick: BTreeSet<String> = (0..patients.len())
+        .filter(is_sick)
+        .map(|number| patients[number].name.clone())
+        .collect();
+    for patient in patients.iter().filter(|patient| sick.contains(&patient.name)) {
+        patient.trigger("hang").await;
+    }
+    let names: Vec<String> = patients.iter().map(|patient| patient.name.clone()).collect();
+    let webhook = controller.api_as(Some(WEBHOOK_TOKEN));
+
+    // Half of it; then it dies while the other half begins to come.
+    let half = storm.alerts / 2;
+    let mut answered = post_all(&webhook, storm, &names, 0..half).await;
+    let unreadable = metric(&api, "aegis_intake_alerts_total", "unreadable").await;
+    let before: Vec<Value> = api.list("Incident").await;
+    let (rest, killed) = tokio::join!(
+        post_all(&webhook, storm, &names, half..storm.alerts),
+        kill_in_the_middle(&mut controller)
+    );
+    answered.extend(rest);
+    let api = controller.api();
+
+    // No incident is missing.
+    let all = api.list("Incident").await;
+    let known: BTreeSet<&str> = all
+        .iter()
+        .filter_map(|incident| incident["metadata"]["uid"].as_str())
+        .collect();
+    for incident in &before {
+        let uid = incident["metadata"]["uid"].as_str().expect("a uid");
+        assert!(known.contains(uid), "{incident:#} is missing");
+    }
+    // Every alert is counted on an incident, or kept as unreadable: none twice but those whose answer was lost, and at most
+    // those missing that were counted within the last second before the kill.
+    let taken = |it: &&Answered| it.code == 200;
+    let acknowledged = answered.iter().filter(taken).count();
+    let refused = answered
+        .iter()
+        .filter(|it| it.code == 400 || it.code == 422)
+        .count();
+    assert_eq!(acknowledged + refused, storm.alerts, "each is one or the other");
+    let last_second =
+        |it: &&Answered| it.at <= killed && killed.duration_since(it.at) <= Duration::from_millis(1_500);
+    let may_be_missing = answered.iter().filter(taken).filter(last_second).count();
+    let may_be_twice: usize = answered.iter().filter(taken).map(|it| it.sent.min(2) - 1).sum();
+    let (low, high) = (acknowledged - may_be_missing, acknowledged + may_be_twice);
+    eventually("the counts are written", async || {
+        let counted = usize::try_from(counted(&api.list("Incident").await)).unwrap_or_default();
+        match (low..=high).contains(&counted) {
+            true => Ok(()),
+            false => Err(format!("{counted} of {acknowledged}, from {low} to {high}")),
+        }
+    })
+    .await;
+    let unreadable = unreadable + metric(&api, "aegis_intake_alerts_total", "unreadable").await;
+    let refused = u64::try_from(refused).unwrap_or_default();
+    assert!(
+        unreadable <= refused && unreadable + 20 >= refused,
+        "{unreadable} of {refused} unreadable"
+    );
+
+    // Every incident ends; those with a symptom are one a workload and symptom, and none that is sick is missed.
+    let ended = within(ENDS, "every incident ends", async || {
+        let all = api.list("Incident").await;
+        let is_open = |incident: &&Value| !incident["status"]["finishedAt"].is_string();
+        match all.iter().filter(is_open).count() {
+            0 => Ok(all),
+            open => Err(format!("{open} of {} are open", all.len())),
+        }
+    })
+    .await;
+    let mut by_symptom: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for incident in &ended {
+        for symptom in symptoms(incident) {
+            *by_symptom.entry((workload(incident), symptom)).or_default() += 1;
+        }
+    }
+    assert!(by_symptom.values().all(|count| *count == 1), "{by_symptom:#?}");
+    let found: BTreeSet<String> = by_symptom.keys().map(|(workload, _)| workload.clone()).collect();
+    assert_eq!(found, sick);
+    for patient in &patients {
+        let starts = world.events().count(&patient.name, "start").await;
+        let expected = if sick.contains(&patient.name) { 2 } else { 1 };
+        assert_eq!(starts, expected, "{} was started {starts} times", patient.name);
+        patient.answers().await;
+    }
+}
+
+/// Kills it while alerts come, and starts it again; answers when it was killed.
+async fn kill_in_the_middle(controller: &mut Controller) -> Instant {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    controller.kill9();
+    let killed = Instant::now();
+    controller.start_again(|launch| launch).await;
+    killed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_critical_incident_in_the_middle_of_a_storm_goes_before_the_warnings_that_wait() {
+    let world = World::new().await;
+    let patients = patients(&world, 6).await;
+    let launch = world.controller().env("AEGIS_HOST_BLAST_RADIUS", "1000");
+    let controller = launch.env("AEGIS_HOST_CONCURRENCY", "1").start().await;
+    let api = controller.api();
+    adopt(&api, &patients).await;
+    // The first that is remedied keeps the only place until all others wait.
+    let soak = |soak: &str| {
+        let verification = json!({"verification": {"successes": 1, "soak": soak, "deadline": "2m"}});
+        manifests::policy(&patients[0].name, &verification)
+    };
+    api.apply(&soak("110s")).await;
+    for patient in &patients {
+        patient.trigger("hang").await;
+    }
+    let fire = async |number: usize, severity: &str| {
+        let alert = json!({"incident_id": format!("inc-{number}"), "alert_type": "HANG", "severity": severity,
+            "container_name": patients[number].name});
+        let (status, body) = api.post("/webhook", &alert).await;
+        assert_eq!(status, 200, "{body}");
+    };
+    fire(0, "warning").await;
+    api.until("Incident", "inc-0", "is at work", |incident| {
+        let phase = incident["status"]["phase"].as_str().unwrap_or_default();
+        match phase {
+            "EXECUTING" | "VERIFYING" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    })
+    .await;
+    for number in 1..5 {
+        fire(number, "warning").await;
+    }
+    fire(5, "critical").await;
+    for number in 1..6 {
+        api.until(
+            "Incident",
+            &format!("inc-{number}"),
+            "waits for its turn",
+            |incident| {
+                let held = condition(incident, ConditionType::Held);
+                match held["status"] == "True" && held["reason"] == "HostBusy" {
+                    true => Ok(()),
+                    false => Err(incident["status"].to_string()),
+                }
+            },
+        )
+        .await;
+    }
+    api.apply(&soak("0s")).await;
+    let mut acted = Vec::new();
+    for number in 0..6 {
+        let incident = api.resolved(&format!("inc-{number}")).await;
+        let at = incident["status"]["execution"]["appliedAt"]
+            .as_str()
+            .expect("it was acted upon")
+            .to_owned();
+        acted.push((at, number));
+    }
+    acted.sort();
+    let order: Vec<usize> = acted.iter().map(|(_, number)| *number).collect();
+    assert_eq!(order[..2], [0, 5], "{acted:?}");
+}
