@@ -275,7 +275,7 @@ mod tests {
 
     use super::*;
 
-    fn workload(labels: Value) -> Result<Stored, Vec<FieldError>> {
+    fn workload(labels: &Value) -> Result<Stored, Vec<FieldError>> {
         let object = json!({"metadata": {"labels": labels}, "spec": {"container": "web"}});
         let moment = crate::store::change::Moment {
             revision: 7,
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_object_is_read_from_its_text_as_it_was_put_together() {
-        let stored = workload(json!({"a": "b"})).unwrap();
+        let stored = workload(&json!({"a": "b"})).unwrap();
         let value = stored.value();
         assert_eq!(value.to_string(), stored.text());
         assert_eq!(value["metadata"]["labels"]["a"], "b");
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn what_is_nested_deeper_than_it_could_be_read_again_is_refused() {
         let nested = |levels: usize| (0..levels).fold(json!("v"), |inner, _| json!({ "a": inner }));
-        let errors = workload(nested(DEPTH)).unwrap_err();
+        let errors = workload(&nested(DEPTH)).unwrap_err();
         assert!(errors[0].to_string().contains("at most 100 levels"), "{errors:?}");
         assert!(is_within(&nested(DEPTH - 1), DEPTH) && !is_within(&nested(DEPTH), DEPTH));
         let text = nested(DEPTH).to_string();

@@ -284,7 +284,7 @@ fn what_comes_is_awaited_and_what_ends_again_and_again_or_is_long_overdue_is_mis
         (String::new(), String::new(), -900, 3, 0, 0),
         (young.clone(), String::new(), -10, 2, 1, 0),
         (young.clone(), young.clone(), -10, 1, 2, 0),
-        (old.clone(), String::new(), -900, 2, 0, 1),
+        (old, String::new(), -900, 2, 0, 1),
         (loops("restarts: 2"), String::new(), -10, 2, 0, 1),
         (loops("restarts: 1"), String::new(), -10, 2, 1, 0),
         (loops("fruitlessRestarts: 1"), String::new(), -10, 2, 0, 1),

@@ -23,7 +23,7 @@ impl Rig {
     async fn new() -> Self {
         let rig = Self::unconfigured().await;
         rig.pass().await.unwrap();
-        assert_eq!(rig.served(), [rig.address.clone()]);
+        assert_eq!(rig.served(), std::slice::from_ref(&rig.address));
         rig
     }
 
@@ -471,5 +471,5 @@ async fn i8_what_nginx_serves_is_not_released_by_a_configuration_that_it_refuses
     rig.leaves("2026-11-22T11:59:58Z").await;
     rig.pass().await.unwrap_err();
     assert!(rig.releases().is_empty(), "{:?}", rig.releases());
-    assert_eq!(rig.served(), [rig.address.clone()]);
+    assert_eq!(rig.served(), std::slice::from_ref(&rig.address));
 }

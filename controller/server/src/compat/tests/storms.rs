@@ -182,7 +182,8 @@ async fn i12_a_storm_of_twenty_thousand_distinct_alerts_is_capped_and_loses_noth
     );
     let folder = server.folder.path().join("incidents");
     let files = std::fs::read_dir(&folder).unwrap().count();
-    assert!(files <= 2 * (CAP + KNOWN) + 8, "{files} files");
+    // And the few that wait to be written over.
+    assert!(files <= 2 * (CAP + KNOWN) + 8 + 64, "{files} files");
 
     let Server {
         folder,
