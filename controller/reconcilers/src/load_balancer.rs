@@ -80,7 +80,8 @@ impl LoadBalancerReconciler {
             .status
             .as_ref()
             .and_then(|status| status.revision.as_ref());
-        let as_known = observed.served.as_ref() == proved;
+        // Where no status says so, nginx may still serve an earlier file of ours that does not answer.
+        let as_known = observed.served.as_ref() == proved && (proved.is_some() || observed.file.is_none());
         let validated = validate(balancer, observed).map_err(|source| {
             let balancer = balancer.name().to_owned();
             Failure {

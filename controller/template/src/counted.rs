@@ -13,6 +13,8 @@ pub(crate) fn counted(template: &str) -> Result<String, tera::Error> {
         let length = match from.as_bytes().get(1) {
             Some(b'#') if !is_raw => from.find("#}").map(|end| end.saturating_add(2)),
             Some(b'{') if !is_raw => tag_end(from, "}}"),
+            // What a raw block has in quotes is text, too.
+            Some(b'%') if is_raw && keyword(from) != "endraw" => None,
             Some(b'%') => tag_end(from, "%}"),
             _ => None,
         };

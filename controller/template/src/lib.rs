@@ -1,5 +1,6 @@
 //! Templates that people write (Tera), rendered within bounds: they read nothing of the process, and they come to an end.
-//! What they repeat is counted, whatever they repeat over; what calls itself is counted, too, or is not there at all. Pure.
+//! What they repeat is counted, whatever they repeat over; what calls itself is counted, too, or is not there at all. What they
+//! hold in variables has no bound but those of their loops. Pure.
 
 mod counted;
 #[cfg(test)]

@@ -40,6 +40,10 @@ fn a_template_reads_no_environment_and_ends_whatever_it_repeats() {
             "macro is not offered",
         ),
         ("{% import 'template' as own %}", "import is not offered"),
+        (
+            "{% raw %}{% ' {% endraw %}{% for a in range(end=9999) %}{% for b in range(end=9999) %}{% endfor %}{% endfor %}{{ ' %}' }}",
+            "rounds together",
+        ),
         ("{% include 'template' %}", "includes more than 64 templates"),
         (
             "a {%- include 'template' -%} b",

@@ -85,6 +85,8 @@ pub fn set_apart(
                 .map(|begun| begun.plus(warm_up));
             replicas.settled = replicas.settled.max(settled);
             replicas.serving.push(row.name.clone());
+        } else if row.stopped_by_hand.is_some() || row.state == ContainerState::Paused {
+            // A person took it out: it is neither coming nor expected.
         } else if is_coming(row, now) {
             replicas.warming = replicas.warming.saturating_add(1);
         } else {

@@ -2,28 +2,34 @@
 //! new file's place among those that were removed a moment ago, and a storm replaces thousands. Only status files: of a
 //! spec file an editor may still hold the old one. Does I/O; blocks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
 
 use super::faults::Faults;
 use super::file;
 
 /// Most of them in one folder, and the largest of them in bytes.
-const KEPT: usize = 64;
-const LARGEST: u64 = 64 << 10;
+const KEPT: usize = 1024;
+const LARGEST: u64 = 16 << 10;
+/// How long one is left as it is: who opened it while it had its name, such as a backup, has read it by then.
+const REST: Duration = Duration::from_secs(2);
 
 /// Which they are, by folder. Clones share them; the next start removes them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Spares(Arc<Mutex<HashMap<PathBuf, Vec<Spare>>>>);
+pub(crate) struct Spares(Arc<Mutex<HashMap<PathBuf, VecDeque<Spare>>>>);
 
 #[derive(Debug)]
 struct Spare {
     path: PathBuf,
     device: u64,
     inode: u64,
+    since: Instant,
 }
 
 impl Spares {
@@ -31,21 +37,29 @@ impl Spares {
     pub(crate) fn take(&self, beside: &Path) -> Option<(PathBuf, File)> {
         let folder = beside.parent()?;
         loop {
-            let spare = self.lock().get_mut(folder)?.pop()?;
+            let spare = {
+                let mut spares = self.lock();
+                let spares = spares.get_mut(folder)?;
+                if spares.front()?.since.elapsed() < rest() {
+                    return None;
+                }
+                spares.pop_front()?
+            };
             // Others may be able to write the folder: what a link leads to, or another file, is not written over.
             let file = OpenOptions::new()
                 .write(true)
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
                 .open(&spare.path);
             let Ok(file) = file else { continue };
-            let is_ours = file.metadata().is_ok_and(|found| {
-                // One with a second name is a copy that somebody keeps.
-                found.is_file()
-                    && found.nlink() == 1
-                    && (found.dev(), found.ino()) == (spare.device, spare.inode)
-            });
-            if is_ours {
-                return Some((spare.path, file));
+            let found = file
+                .metadata()
+                .ok()
+                .filter(|found| found.is_file() && (found.dev(), found.ino()) == (spare.device, spare.inode));
+            match found {
+                Some(found) if found.nlink() == 1 => return Some((spare.path, file)),
+                // One with a second name is a copy that somebody keeps, under that name.
+                Some(_) => drop(std::fs::remove_file(&spare.path)),
+                None => {}
             }
         }
     }
@@ -58,10 +72,11 @@ impl Spares {
             let mut spares = self.lock();
             let spares = spares.entry(folder.to_owned()).or_default();
             if spares.len() < KEPT {
-                spares.push(Spare {
+                spares.push_back(Spare {
                     path: path.to_owned(),
                     device: found.dev(),
                     inode: found.ino(),
+                    since: Instant::now(),
                 });
                 return;
             }
@@ -69,9 +84,18 @@ impl Spares {
         file::discard_at(path, faults);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Vec<Spare>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, VecDeque<Spare>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// [`REST`]; a test says how long.
+fn rest() -> Duration {
+    #[cfg(test)]
+    if let Some(rest) = tests::REST_OF_TEST.get() {
+        return rest;
+    }
+    REST
 }
 
 #[cfg(test)]
@@ -80,7 +104,13 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::disk::file::{prepare_over, replace};
+    use crate::disk::file::prepare_over;
+    use std::cell::Cell;
+    use std::io::Read as _;
+
+    thread_local! {
+        pub(super) static REST_OF_TEST: Cell<Option<Duration>> = const { Cell::new(None) };
+    }
 
     /// Writes a file; answers its inode and how many files the folder has.
     fn written(path: &Path, text: &str, spares: &Spares) -> (u64, usize) {
@@ -95,6 +125,7 @@ mod tests {
 
     #[test]
     fn what_was_replaced_is_written_over_by_the_next() {
+        REST_OF_TEST.set(Some(Duration::ZERO));
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (dir.path().join("a.status.yaml"), dir.path().join("b.status.yaml"));
         let spares = Spares::default();
@@ -115,7 +146,23 @@ mod tests {
     }
 
     #[test]
+    fn who_has_opened_a_file_reads_it_to_its_end_however_often_it_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let a = dir.path().join("a.status.yaml");
+        let spares = Spares::default();
+        written(&a, "the first version", &spares);
+        let mut backup = File::open(&a).unwrap();
+        for n in 0..100 {
+            written(&a, &format!("{n}"), &spares);
+        }
+        let mut read = String::new();
+        backup.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "the first version");
+    }
+
+    #[test]
     fn what_has_a_second_name_or_is_another_file_by_now_is_left_as_it_is() {
+        REST_OF_TEST.set(Some(Duration::ZERO));
         let dir = tempfile::tempdir().unwrap();
         let a = dir.path().join("a.status.yaml");
         let spares = Spares::default();
@@ -146,17 +193,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spares = Spares::default();
         let name = |n: usize| dir.path().join(format!("{n}.status.yaml"));
-        for n in 0..100 {
-            replace(&name(n), b"1", &Faults::default()).unwrap();
+        for n in 0..KEPT + 50 {
+            fs::write(name(n), "1").unwrap();
         }
         let faults = Faults::default();
-        let prepared: Vec<_> = (0..100)
+        let prepared: Vec<_> = (0..KEPT + 50)
             .map(|n| prepare_over(&name(n), b"2", &spares, &faults).unwrap())
             .collect();
         for prepared in prepared {
             prepared.place_over(&spares, &faults).unwrap();
         }
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 100 + KEPT);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), KEPT + 50 + KEPT);
         let dir = tempfile::tempdir().unwrap();
         let large = dir.path().join("large.status.yaml");
         written(&large, &"x".repeat(100_000), &spares);

@@ -183,7 +183,7 @@ async fn i12_a_storm_of_twenty_thousand_distinct_alerts_is_capped_and_loses_noth
     let folder = server.folder.path().join("incidents");
     let files = std::fs::read_dir(&folder).unwrap().count();
     // And the few that wait to be written over.
-    assert!(files <= 2 * (CAP + KNOWN) + 8 + 64, "{files} files");
+    assert!(files <= 2 * (CAP + KNOWN) + 8 + 1024, "{files} files");
 
     let Server {
         folder,
