@@ -279,6 +279,7 @@ fn what_comes_is_awaited_and_what_ends_again_and_again_or_is_long_overdue_is_mis
     let young = format!("health: Unhealthy, startedAt: '{}'", at(-10));
     let old = "health: Unhealthy".to_owned();
     let loops = |how: &str| format!("{young}, {how}");
+    let taken_out = |how: &str| format!("health: Unknown, stoppedByHand: '{}', {how}", at(-600));
     // (second, third, demanded at, serving, warming, missing)
     for (second, third, asked, serving, warming, missing) in [
         (String::new(), String::new(), -900, 3, 0, 0),
@@ -289,6 +290,16 @@ fn what_comes_is_awaited_and_what_ends_again_and_again_or_is_long_overdue_is_mis
         (loops("restarts: 1"), String::new(), -10, 2, 1, 0),
         (loops("fruitlessRestarts: 1"), String::new(), -10, 2, 0, 1),
         (loops("state: restarting"), String::new(), -10, 2, 0, 1),
+        // What a person took out is not expected.
+        (taken_out("state: exited"), String::new(), -900, 2, 0, 0),
+        (
+            "health: Unknown, state: paused".to_owned(),
+            String::new(),
+            -900,
+            2,
+            0,
+            0,
+        ),
         ("draining: true".to_owned(), String::new(), -10, 2, 1, 0),
         ("draining: true".to_owned(), String::new(), -900, 2, 0, 1),
     ] {
