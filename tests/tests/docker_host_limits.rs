@@ -176,18 +176,24 @@ async fn i6_the_fourth_workload_within_a_minute_pauses_all_automation_until_some
     let healed = incidents.iter().filter(resolved).count();
     assert!(healed < 4, "{incidents:#?}");
     let asking: Vec<&Value> = incidents.iter().filter(|incident| !resolved(incident)).collect();
-    let fourth = asking.iter().find(|incident| why(incident) == "BlastRadius");
-    let fourth = fourth.expect("the one too many says so")["metadata"]["name"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    // Two may be one too many at the same moment: the Event is about the one that came to it first.
+    let too_many = asking.iter().filter(|incident| why(incident) == "BlastRadius");
+    let too_many: Vec<&str> = too_many
+        .map(|incident| incident["metadata"]["name"].as_str().unwrap())
+        .collect();
+    assert!(!too_many.is_empty(), "{asking:#?}");
     let before = stage.starts().await;
     assert_eq!(before.values().sum::<usize>(), 5 + healed, "{before:?}");
-    let events = stage.api().events("Incident", &fourth).await;
+    let mut events = Vec::new();
+    for name in &too_many {
+        events.extend(stage.api().events("Incident", name).await);
+    }
     assert!(
         events.iter().any(|event| event["reason"] == "AutomationPaused"),
         "{events:#?}"
     );
+
+    let fourth = too_many[0].to_owned();
 
     // It outlives the controller, and what falls ill under it waits, too.
     stage.controller.kill9();
