@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use aegis_api::ConditionType;
+use aegis_api::{ConditionType, Time};
 use aegis_tests::api::condition;
 use aegis_tests::launch::free_port;
 use aegis_tests::{Api, Nginx, World, eventually, manifests};
@@ -23,6 +23,8 @@ const MAIN: &str = "user nginx;\nworker_processes 1;\nerror_log /dev/stderr noti
 const STOCK: &str = "server {\n    listen       80;\n    server_name  localhost;\n\n    location = / {\n        return 200 'stock';\n    }\n}\n";
 const CONF_D: &str = "/etc/nginx/conf.d";
 const LIVE: &str = "conf.d/upstream.conf";
+/// Until a new server has its whole share.
+const SLOW_START: Duration = Duration::from_secs(8);
 
 /// Headers that only what stands in front may set.
 const BELIEVED: [&str; 24] = [
@@ -575,7 +577,7 @@ async fn grpc_host_networks_and_slow_starts_go_through_nginx_or_the_condition_sa
         let mut balancer = setup.balancers[0].clone();
         balancer["spec"]["backends"] = json!([
             {"workload": outside, "port": port, "upstream": "outside"},
-            {"workload": web, "port": 8000, "upstream": "slow", "slowStart": "8s"},
+            {"workload": web, "port": 8000, "upstream": "slow", "slowStart": format!("{}s", SLOW_START.as_secs())},
             {"workload": web, "port": 8001, "upstream": "calls", "protocol": "Grpc",
              "path": "/grpc.health.v1.Health/", "stripPath": false},
         ]);
@@ -623,6 +625,18 @@ async fn grpc_host_networks_and_slow_starts_go_through_nginx_or_the_condition_sa
             )
             .await;
         }
+        // Two servers that became ready within one step of each other would share alike, without a reload.
+        eventually("the first server has its whole share", async || {
+            let workload = api.object("workloads", &web).await.ok_or("gone")?;
+            let since = &workload["status"]["instances"][0]["readySince"];
+            let since: Time =
+                serde_json::from_value(since.clone()).map_err(|error| format!("{since}: {error}"))?;
+            match since.age(Time(jiff::Timestamp::now())) {
+                age if age > SLOW_START => Ok(()),
+                age => Err(format!("it has been ready for {age:?}")),
+            }
+        })
+        .await;
         api.merge_ok("workloads", &web, &json!({"spec": {"replicas": 2}}))
             .await;
         let mut weights = Vec::new();
