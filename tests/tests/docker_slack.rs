@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use scripted::{Slack, clicked};
 
-use aegis_tests::{World, eventually, manifests};
+use aegis_tests::{Api, Container, World, eventually, manifests};
 use serde_json::{Value, json};
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -26,6 +26,16 @@ async fn headlines(slack: &MockServer) -> Vec<String> {
                 .to_owned()
         })
         .collect()
+}
+
+/// A workload with such a policy hangs, and its sender reports it.
+async fn falls_ill(api: &Api, patient: &Container, policy: &Value, incident: &str) {
+    api.apply(&manifests::adopting(&patient.name, 1)).await;
+    api.apply(&manifests::policy(&patient.name, policy)).await;
+    api.workload_ready(&patient.name, 1).await;
+    patient.trigger("hang").await;
+    let alert = json!({"incident_id": incident, "alert_type": "HANG", "container_name": patient.name});
+    api.post("/webhook", &alert).await;
 }
 
 #[tokio::test]
@@ -97,12 +107,7 @@ async fn a_chat_that_never_answers_holds_no_remedy_up() {
         .env("SLACK_NOTIFY", "all");
     let controller = launch.start().await;
     let api = controller.api();
-    api.apply(&manifests::adopting(&patient.name, 1)).await;
-    api.apply(&manifests::policy(&patient.name, &Value::Null)).await;
-    api.workload_ready(&patient.name, 1).await;
-    patient.trigger("hang").await;
-    let alert = json!({"incident_id": "slack-2", "alert_type": "HANG", "container_name": patient.name});
-    api.post("/webhook", &alert).await;
+    falls_ill(&api, &patient, &Value::Null, "slack-2").await;
     eventually("the incident is resolved", async || {
         let result = api.get_ok("/incidents/slack-2").await;
         if result["status"] == "RESOLVED" {
@@ -147,13 +152,7 @@ async fn a_click_over_socket_mode_approves_exactly_that_plan_once_and_others_are
         .env("SLACK_APP_TOKEN", "xapp-1");
     let controller = launch.env("SLACK_SIGNING_SECRET", "signing").start().await;
     let api = controller.api();
-    api.apply(&manifests::adopting(&patient.name, 1)).await;
-    api.apply(&manifests::policy(&patient.name, &json!({"mode": "Approve"})))
-        .await;
-    api.workload_ready(&patient.name, 1).await;
-    patient.trigger("hang").await;
-    let alert = json!({"incident_id": "slack-3", "alert_type": "HANG", "container_name": patient.name});
-    api.post("/webhook", &alert).await;
+    falls_ill(&api, &patient, &json!({"mode": "Approve"}), "slack-3").await;
     let waiting = api.in_phase("slack-3", "AWAITING_APPROVAL").await;
     let value = eventually("the message has buttons", async || {
         let messages = slack.messages();
@@ -255,12 +254,7 @@ async fn a_revoked_token_stops_the_destination_and_holds_no_remedy_up() {
         .env("SLACK_CHANNEL", "#ops");
     let controller = launch.start().await;
     let api = controller.api();
-    api.apply(&manifests::adopting(&patient.name, 1)).await;
-    api.apply(&manifests::policy(&patient.name, &Value::Null)).await;
-    api.workload_ready(&patient.name, 1).await;
-    patient.trigger("hang").await;
-    let alert = json!({"incident_id": "slack-4", "alert_type": "HANG", "container_name": patient.name});
-    api.post("/webhook", &alert).await;
+    falls_ill(&api, &patient, &Value::Null, "slack-4").await;
     api.resolved("slack-4").await;
     let stopped = eventually("it is stopped", async || {
         let list = api.get_ok("/notifications").await;

@@ -130,8 +130,17 @@ fn expected(http: &HttpProbe) -> Expected {
 
 /// Whether a container is on the network of its host.
 pub fn is_on_host_network(container: &ContainerDetails) -> bool {
-    let mode = container.host_config.get("NetworkMode");
-    mode.and_then(serde_json::Value::as_str) == Some("host")
+    network_mode(container) == Some("host")
+}
+
+/// Whether a container has no network of its own, but its host's or another container's.
+pub(crate) fn shares_network(container: &ContainerDetails) -> bool {
+    network_mode(container).is_some_and(|mode| mode == "host" || mode.starts_with("container:"))
+}
+
+fn network_mode(container: &ContainerDetails) -> Option<&str> {
+    let mode = container.host_config.get("NetworkMode")?;
+    mode.as_str()
 }
 
 /// Where this controller reaches the host: at its loopback where it is on the host's network itself, else at the gateway

@@ -83,9 +83,12 @@ pub fn is_of_the_host(incident: &Incident) -> bool {
 /// Whether an incident about a root inhibits alerts about what depends on it: while it is open, and no longer than
 /// [`LONGEST`] after it opened. One whose sender says that it is over inhibits nothing.
 pub fn inhibits(root: &Incident, now: Time) -> bool {
-    let opened = root.metadata.creation_timestamp.as_ref().map(|at| at.0);
-    let young = opened.is_some_and(|at| now.0.duration_since(at) <= LONGEST.signed());
-    !root.is_finished() && young && root.spec.source.resolved_at.is_none()
+    !root.is_finished() && is_young(root, now) && root.spec.source.resolved_at.is_none()
+}
+
+fn is_young(root: &Incident, now: Time) -> bool {
+    let opened = root.metadata.creation_timestamp.as_ref();
+    opened.is_some_and(|at| now.0.duration_since(at.0) <= LONGEST.signed())
 }
 
 /// Whether trouble of this class may follow from a dependency that does not serve: that a workload fails its probe, answers
@@ -102,8 +105,6 @@ pub fn may_follow(class: SymptomClass) -> bool {
 /// Whether trouble of this class, which was measured of a dependent, is taken to follow from what this incident is about:
 /// `root` does not serve, or serves again only since a moment ago; and no longer than [`LONGEST`] after it opened.
 pub fn inhibits_measured(incident: &Incident, root: &Workload, class: SymptomClass, now: Time) -> bool {
-    let opened = incident.metadata.creation_timestamp.as_ref();
-    let is_young = opened.is_some_and(|at| now.0.duration_since(at.0) <= LONGEST.signed());
     let lingers = match class.episode() {
         SymptomClass::Availability => LINGERS,
         _ => COUNTED_LINGERS,
@@ -111,7 +112,7 @@ pub fn inhibits_measured(incident: &Incident, root: &Workload, class: SymptomCla
     let ended = incident.status.as_ref().and_then(|status| status.finished_at);
     let over = ended.into_iter().chain(serves_since(root)).min();
     let is_outlived = over.is_some_and(|over| over.age(now) >= lingers.std());
-    may_follow(class) && is_of_availability(incident, root) && is_young && !is_outlived
+    may_follow(class) && is_of_availability(incident, root) && is_young(incident, now) && !is_outlived
 }
 
 /// Since when a workload serves; `None` while it does not. One replica of several is enough.

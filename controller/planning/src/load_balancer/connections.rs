@@ -1,5 +1,7 @@
 //! nginx's own count of its connections: where a configuration may offer it, and what its page says. Pure.
 
+use super::syntax::mentions;
+use crate::probe::shares_network;
 use aegis_api::observed::ContainerDetails;
 use aegis_api::wire::Connections;
 use aegis_api::{LoadBalancerSpec, LoadBalancerStatus, Time};
@@ -15,10 +17,9 @@ const DIRECTIVE: &str = "stub_status";
 /// What a template that offers it names.
 const VALUE: &str = "status_port";
 
-/// Whether a template has a place for it. Its comments do not count: they may be copied.
+/// Whether a template has a place for it.
 pub fn is_known_to(template: &str) -> bool {
-    let mut lines = template.lines().map(str::trim_start);
-    lines.any(|line| !line.starts_with('#') && line.contains(VALUE))
+    mentions(template, VALUE)
 }
 
 /// Whether this configuration offers it.
@@ -52,17 +53,12 @@ pub(crate) fn may_be_offered(
 /// Whether the port is the container's own, and published nowhere.
 fn is_internal(container: &ContainerDetails) -> bool {
     let host = &container.host_config;
-    let mode = host
-        .get("NetworkMode")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let is_shared = mode == "host" || mode.starts_with("container:");
     let port = format!("{STATUS_PORT}/tcp");
     let names = |ports: Option<&Value>| ports.is_some_and(|ports| ports.get(&port).is_some());
     let publishes_all = host.get("PublishAllPorts").and_then(Value::as_bool) == Some(true);
     let is_published =
         names(host.get("PortBindings")) || (publishes_all && names(container.config.get("ExposedPorts")));
-    !is_shared && !is_published
+    !shares_network(container) && !is_published
 }
 
 /// Reads the page; `None` where it is another one.

@@ -11,10 +11,11 @@ use std::time::Duration;
 use aegis_api::observed::ContainerDetails;
 use aegis_api::{LoadBalancerSpec, LoadBalancerStatus, Workload};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::connections::STATUS_PORT;
 use super::idle::Version;
+use super::syntax::mentions;
+use crate::probe::shares_network;
 
 /// Port of the loopback, inside nginx's container. Load balancers that share an nginx share it, by name.
 pub const PORT: u16 = 28_081;
@@ -53,10 +54,9 @@ pub struct Hold {
     most: u32,
 }
 
-/// Whether a template can. Its comments do not count: they may be copied.
+/// Whether a template can.
 pub fn is_known_to(template: &str) -> bool {
-    let mut lines = template.lines().map(str::trim_start);
-    lines.any(|line| !line.starts_with('#') && line.contains(VALUE))
+    mentions(template, VALUE)
 }
 
 /// Whether an nginx that says this of itself (`nginx -V`) can.
@@ -83,7 +83,7 @@ pub(crate) fn held(
             .any(|line| line.trim_start().starts_with(DIRECTIVE))
     };
     let refused = |why: String| (None, Some(format!("spec.holdRequests has no effect: {why}")));
-    if !has_loopback(container) {
+    if shares_network(container) {
         return refused("nginx shares its network with others, who could pass for it".to_owned());
     }
     if spec.ports().iter().any(|(_, port)| *port == PORT) || spec.port == STATUS_PORT {
@@ -104,13 +104,6 @@ pub(crate) fn held(
         most: MOST,
     };
     (Some(hold), None)
-}
-
-/// Whether nginx has a loopback of its own.
-fn has_loopback(container: &ContainerDetails) -> bool {
-    let mode = container.host_config.get("NetworkMode").and_then(Value::as_str);
-    let mode = mode.unwrap_or_default();
-    mode != "host" && !mode.starts_with("container:")
 }
 
 /// Whether a server of this workload may be back in a moment: it is to have one, and no person stopped all it has.

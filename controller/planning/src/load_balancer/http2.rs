@@ -8,6 +8,7 @@ use aegis_api::load_balancer::Protocol;
 use serde::Serialize;
 
 use super::idle::Version;
+use super::syntax::mentions;
 
 /// The first nginx with a directive of its own for it.
 const DIRECTIVE_FROM: Version = Version::of(1, 25, 1);
@@ -25,10 +26,9 @@ pub enum Http2 {
     Tls,
 }
 
-/// Whether a template can. Its comments do not count: they may be copied.
+/// Whether a template can.
 pub fn is_known_to(template: &str) -> bool {
-    let mut lines = template.lines().map(str::trim_start);
-    lines.any(|line| !line.starts_with('#') && line.contains(VALUE))
+    mentions(template, VALUE)
 }
 
 /// What an nginx that says this of itself (`nginx -V`) can offer; `None`: none.

@@ -15,6 +15,7 @@ use aegis_api::{LoadBalancerSpec, LoadBalancerStatus};
 use sha2::{Digest, Sha256};
 
 use super::render::Rendered;
+use super::syntax::{lines, mentions};
 
 /// The directive.
 const DIRECTIVE: &str = "keepalive_min_timeout";
@@ -61,9 +62,9 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// Whether a template uses it. Its comments do not count: they may be copied.
+/// Whether a template uses it.
 pub fn is_known_to(template: &str) -> bool {
-    lines(template).any(|line| line.contains(VALUE))
+    mentions(template, VALUE)
 }
 
 /// How long connections are kept, whole seconds; `None` where nginx cannot or the drain is too short for it. Where it is not
@@ -112,12 +113,6 @@ pub(crate) fn without(good: Rendered, exit_code: i64) -> Rendered {
         text: text.replace(&good.revision, &revision),
         revision,
     }
-}
-
-/// Lines that are no comments.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let lines = text.lines().map(str::trim_start);
-    lines.filter(|line| !line.starts_with('#'))
 }
 
 /// Whether a line is the directive and nothing else.

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::connections;
 use super::hold::Hold;
 use super::http2::Http2;
+use super::syntax::mentions;
 use super::validate::{Upstream, ValidatedLoadBalancer};
 
 /// Bytes of the digest that is a revision.
@@ -201,6 +202,5 @@ fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>
 
 /// Whether a template says what an upstream without a server answers. Its comments do not count: they may be copied.
 fn knows_unavailable(template: &str) -> bool {
-    let mut lines = template.lines().map(str::trim_start);
-    lines.any(|line| !line.starts_with('#') && line.contains("unavailable"))
+    mentions(template, "unavailable")
 }

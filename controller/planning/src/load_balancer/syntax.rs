@@ -3,6 +3,17 @@
 
 use std::ops::Range;
 
+/// Lines that are no comments.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().map(str::trim_start);
+    lines.filter(|line| !line.starts_with('#'))
+}
+
+/// Whether a template uses a value of this name. Its comments do not count: they may be copied.
+pub(super) fn mentions(template: &str, value: &str) -> bool {
+    lines(template).any(|line| line.contains(value))
+}
+
 /// How a directive ends, or that a block does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {

@@ -23,6 +23,7 @@ use crate::addressing;
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
 use crate::probe::is_on_host_network;
+use crate::probe::shares_network;
 use crate::restart::{HostState, Refused, owners, replaceable, restartable, startable};
 
 /// What replicas are made from.
@@ -266,9 +267,7 @@ fn can_double(source: &ReplicaSource) -> bool {
         let is = |key: &str, value: &str| mount.get(key).and_then(|found| found.as_str()) == Some(value);
         !is("Type", "tmpfs") && mount.get("RW").and_then(serde_json::Value::as_bool) != Some(false)
     });
-    let network = base.host_config.get("NetworkMode").and_then(|mode| mode.as_str());
-    let shares = network.is_some_and(|mode| mode == "host" || mode.starts_with("container:"));
-    !writes && !shares
+    !writes && !shares_network(base)
 }
 
 impl ValidatedWorkload {

@@ -97,13 +97,9 @@ pub(super) async fn note(
     opened: &[String],
     now: Time,
 ) -> Result<(), StoreError> {
-    let is_its = move |alert: &JoinedAlert, detector: &str| {
-        let by = alert.detector.as_ref();
-        alert.is_held() && by.is_some_and(|name| name.as_str() == detector)
-    };
     for root in store.find::<Incident>(key::INHIBITS) {
         let mut joined = root.spec.source.joined.iter();
-        if !joined.any(|alert| is_its(alert, detector) && !held.contains(&alert.incident_id)) {
+        if !joined.any(|alert| is_held_by(alert, detector) && !held.contains(&alert.incident_id)) {
             continue;
         }
         let ids = root.spec.source.joined.iter().map(|alert| &alert.incident_id);
@@ -114,7 +110,7 @@ pub(super) async fn note(
         let noted = store.edit_spec::<Incident, _>(root.name(), move |current| {
             let mut spec = current.spec.clone();
             let joined = spec.source.joined.iter_mut();
-            for alert in joined.filter(|alert| is_its(alert, &detector)) {
+            for alert in joined.filter(|alert| is_held_by(alert, &detector)) {
                 if opened.contains(&alert.incident_id) {
                     alert.released_at = Some(now);
                 } else if !held.contains(&alert.incident_id) {
@@ -136,9 +132,12 @@ pub(super) fn follows(store: &Store, detector: &Detector) -> bool {
     let mut roots = store.find::<Incident>(key::INHIBITS).into_iter();
     roots.any(|root| {
         let mut joined = root.spec.source.joined.iter();
-        joined.any(|alert| {
-            let by = alert.detector.as_ref();
-            alert.is_held() && by.is_some_and(|name| name.as_str() == detector.name())
-        })
+        joined.any(|alert| is_held_by(alert, detector.name()))
     })
+}
+
+/// Whether it is an episode of this detector that is listed and not over.
+fn is_held_by(alert: &JoinedAlert, detector: &str) -> bool {
+    let by = alert.detector.as_ref();
+    alert.is_held() && by.is_some_and(|name| name.as_str() == detector)
 }

@@ -82,28 +82,14 @@ fn freed_by(store: &Store, event: &StoreEvent) -> Vec<String> {
 
 /// The open incidents of workloads for which a detector began or ceased to fire, or has another incident.
 fn concerned_by(store: &Store, event: &StoreEvent) -> Vec<String> {
-    let rows = |value: &serde_json::Value| {
-        let rows = value
-            .pointer("/status/workloads")
-            .and_then(serde_json::Value::as_array);
-        let key = |row: &serde_json::Value| {
-            let text = |field: &str| row.get(field).cloned().unwrap_or_default().to_string();
-            let name = row.get("workload").and_then(serde_json::Value::as_str);
-            (
-                name.unwrap_or_default().to_owned(),
-                text("firing"),
-                text("incident"),
-            )
-        };
-        let rows = rows.into_iter().flatten().map(key);
-        rows.collect::<BTreeSet<_>>()
+    let rows = |object: &Stored| {
+        let status = object.typed::<Detector>().and_then(|it| it.status.clone());
+        let rows = status.into_iter().flat_map(|status| status.workloads);
+        rows.map(|row| (row.workload.unwrap_or_default(), row.firing, row.incident))
+            .collect::<BTreeSet<_>>()
     };
-    let old = event
-        .old
-        .as_ref()
-        .map(|old| rows(&old.value()))
-        .unwrap_or_default();
-    let now = rows(&event.object.value());
+    let old = event.old.as_deref().map(rows).unwrap_or_default();
+    let now = rows(&event.object);
     let changed: BTreeSet<String> = old.symmetric_difference(&now).map(|row| row.0.clone()).collect();
     let named = changed.iter().filter(|name| !name.is_empty());
     named.flat_map(|name| open_incidents(store, Some(name))).collect()

@@ -263,33 +263,32 @@ fn fill(mut file: File, path: &Path, bytes: &[u8], durable: bool, faults: &Fault
 impl Prepared {
     /// Puts it in its place, whatever is there.
     pub(crate) fn place(self, faults: &Faults) -> io::Result<Signature> {
-        faults.placing(&self.path);
-        let placed = faults
-            .step("rename", &self.path)
-            .and_then(|()| std::fs::rename(&self.temporary, &self.path));
-        if let Err(error) = placed {
-            discard_at(&self.temporary, faults);
-            return Err(error);
-        }
-        Ok(self.signature)
+        self.place_by(faults, |prepared| {
+            std::fs::rename(&prepared.temporary, &prepared.path)
+        })
     }
 
     /// Puts it in its place, whatever is there, and keeps what was there to be written over.
     pub(crate) fn place_over(self, spares: &Spares, faults: &Faults) -> io::Result<Signature> {
-        faults.placing(&self.path);
-        let placed = faults.step("rename", &self.path).and_then(|()| {
-            match renameat_with(CWD, &self.temporary, CWD, &self.path, RenameFlags::EXCHANGE) {
+        self.place_by(faults, |Self { temporary, path, .. }| {
+            match renameat_with(CWD, temporary, CWD, path, RenameFlags::EXCHANGE) {
                 Ok(()) => {
-                    spares.keep(&self.temporary, faults);
+                    spares.keep(temporary, faults);
                     Ok(())
                 }
                 // There is none, or the file system cannot.
                 Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                    std::fs::rename(&self.temporary, &self.path)
+                    std::fs::rename(temporary, path)
                 }
                 Err(error) => Err(error.into()),
             }
-        });
+        })
+    }
+
+    /// Puts it in its place this way; what is not there then is nowhere.
+    fn place_by(self, faults: &Faults, put: impl FnOnce(&Self) -> io::Result<()>) -> io::Result<Signature> {
+        faults.placing(&self.path);
+        let placed = faults.step("rename", &self.path).and_then(|()| put(&self));
         if let Err(error) = placed {
             discard_at(&self.temporary, faults);
             return Err(error);

@@ -238,15 +238,17 @@ impl<'a> Batch<'a> {
         };
         let mut entry = Entry::about(actor.clone(), verb, key.info.kind, &key.name);
         entry.resource_version = Some(after.resource_version);
-        let counted = before.as_ref().filter(|_| !gone).and_then(|before| {
+        let before = before.map(|before| before.value());
+        let after = (!gone).then(|| after.value());
+        let counted = before.as_ref().zip(after.as_ref()).and_then(|(before, after)| {
             let tally = key.info.tally?;
-            only_counted(tally, &before.value(), &after.value())
+            only_counted(tally, before, after)
         });
         match counted {
             Some(note) => entry.note = Some(note),
             None => {
-                entry.before = before.map(|before| picture(&before.value()));
-                entry.after = Some(picture(&after.value())).filter(|_| !gone);
+                entry.before = before.as_ref().map(picture);
+                entry.after = after.as_ref().map(picture);
             }
         }
         self.audit.push((key.clone(), entry));

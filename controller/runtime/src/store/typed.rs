@@ -85,7 +85,7 @@ impl Store {
         let stored = self.edit(KindInfo::of::<K>(), name, Part::Status, false, move |current| {
             same_uid(current, &uid)?;
             let status = serde_json::to_value(&status).map_err(|error| refused(current, error))?;
-            Ok(with(current, "status", status))
+            Ok(with(current.value(), "status", status))
         });
         stored.await?.typed().ok_or_else(|| not_found::<K>(name))
     }
@@ -105,7 +105,7 @@ impl Store {
                 .typed::<K>()
                 .ok_or_else(|| not_found::<K>(current.name()))?;
             let status = serde_json::to_value(edit(&typed)).map_err(|error| refused(current, error))?;
-            Ok(with(current, "status", status))
+            Ok(with(current.value(), "status", status))
         });
         stored.await?.typed().ok_or_else(|| not_found::<K>(name))
     }
@@ -121,17 +121,18 @@ impl Store {
                 .typed::<K>()
                 .ok_or_else(|| not_found::<K>(current.name()))?;
             let wanted = edit(&typed)?;
+            let object = current.value();
             if wanted == *typed.spec() {
-                return Ok(current.value());
+                return Ok(object);
             }
             let before = serde_json::to_value(typed.spec()).map_err(|error| refused(current, error))?;
             let after = serde_json::to_value(&wanted).map_err(|error| refused(current, error))?;
-            let mut spec = current.value().get("spec").cloned().unwrap_or_default();
+            let mut spec = object.get("spec").cloned().unwrap_or_default();
             carry_over(&before, &after, &mut spec);
             if !says(current, &spec, &wanted) {
                 spec = after;
             }
-            Ok(with(current, "spec", spec))
+            Ok(with(object, "spec", spec))
         });
         stored.await?.typed().ok_or_else(|| not_found::<K>(name))
     }
@@ -162,8 +163,7 @@ impl Store {
     }
 }
 
-fn with(current: &Stored, part: &str, value: Value) -> Value {
-    let mut object = current.value();
+fn with(mut object: Value, part: &str, value: Value) -> Value {
     if let Some(fields) = object.as_object_mut() {
         fields.insert(part.to_owned(), value);
     }

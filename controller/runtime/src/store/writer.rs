@@ -101,13 +101,7 @@ impl Writer {
             self.note(note);
         }
         self.compare_misnamed(misnamed);
-        let mut batch = Batch::new(
-            &self.memory,
-            &self.files,
-            &mut self.revisions,
-            &self.disk.defaults,
-            self.clock.now(),
-        );
+        let mut batch = self.new_batch();
         for key in &orphaned {
             batch.forget(key);
         }
@@ -127,6 +121,17 @@ impl Writer {
         }
     }
 
+    /// A batch of what is in force now.
+    fn new_batch(&mut self) -> Batch<'_> {
+        Batch::new(
+            &self.memory,
+            &self.files,
+            &mut self.revisions,
+            &self.disk.defaults,
+            self.clock.now(),
+        )
+    }
+
     /// Carries out what callers request, in as few batches as their size allows.
     pub(crate) async fn requests(
         &mut self,
@@ -141,13 +146,7 @@ impl Writer {
         }
         let mut waiting = requests.into_iter().peekable();
         while waiting.peek().is_some() {
-            let mut batch = Batch::new(
-                &self.memory,
-                &self.files,
-                &mut self.revisions,
-                &self.disk.defaults,
-                self.clock.now(),
-            );
+            let mut batch = self.new_batch();
             for request in waiting.by_ref() {
                 batch.request(request);
                 if batch.weight() >= BATCH_BYTES {
@@ -430,13 +429,7 @@ impl Writer {
         if keys.is_empty() {
             return Ok(());
         }
-        let mut batch = Batch::new(
-            &self.memory,
-            &self.files,
-            &mut self.revisions,
-            &self.disk.defaults,
-            self.clock.now(),
-        );
+        let mut batch = self.new_batch();
         for key in &keys {
             batch.rewrite(key);
         }

@@ -16,6 +16,7 @@ use super::{scale, warning};
 use crate::sight::Sight;
 use crate::state::ServerState;
 use crate::status::Status;
+use crate::written;
 
 pub(super) async fn get(
     State(state): State<ServerState>,
@@ -27,7 +28,7 @@ pub(super) async fn get(
     let response = match found(&state, &target) {
         Err(status) => status.into_response(),
         Ok(object) => match shape {
-            Shape::Objects => Json(&*sight.shows(&object.value())).into_response(),
+            Shape::Objects => written::text(sight.text(&object)),
             Shape::Table => {
                 let columns = columns(target.info);
                 let revision = object.resource_version;
@@ -54,7 +55,7 @@ pub(super) async fn part(
 ) -> Result<Response, Status> {
     let object = found(&state, &target)?;
     match target.subresource.as_str() {
-        "status" => Ok(Json(&*sight.shows(&object.value())).into_response()),
+        "status" => Ok(written::text(sight.text(&object))),
         "scale" if target.info.scalable => Ok(Json(scale::view(&object.value())).into_response()),
         _ => Err(Status::no_route()),
     }

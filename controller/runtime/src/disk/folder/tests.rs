@@ -42,62 +42,48 @@ fn exchange(state: &Path, away: &Path) {
     fs::create_dir(&folder).unwrap();
 }
 
+impl Opened {
+    /// Lists the folder while this happens after each read, which is given how many were before; and how often it was read.
+    fn listed(&self, meanwhile: impl Fn(usize)) -> (Folder, Listing, usize) {
+        let (folder, reads) = (self.state.join("workloads"), Cell::new(0));
+        let (found, listing) = self.disk.list_steady(info(), |into| {
+            let listed = list_folder(&folder, &self.state, info(), into);
+            meanwhile(reads.replace(reads.get() + 1));
+            listed
+        });
+        (found, listing, reads.get())
+    }
+}
+
 #[tokio::test]
 async fn files_of_a_folder_that_was_there_before_do_not_vouch_for_the_one_in_its_place() {
-    let Opened {
-        _dir,
-        state,
-        away,
-        disk,
-    } = opened().await;
-    let folder = state.join("workloads");
-    let reads = Cell::new(0);
-    let (found, listing) = disk.list_steady(info(), |into| {
-        let listed = list_folder(&folder, &state, info(), into);
-        if reads.replace(reads.get() + 1) == 0 {
-            exchange(&state, &away);
+    let opened = opened().await;
+    let (found, listing, reads) = opened.listed(|read| {
+        if read == 0 {
+            exchange(&opened.state, &opened.away);
         }
-        listed
     });
     assert!(matches!(found, Folder::Other(_)), "{found:?}");
     assert!(listing.specs.is_empty(), "{listing:?}");
-    assert_eq!(reads.get(), 2);
+    assert_eq!(reads, 2);
 }
 
 #[tokio::test]
 async fn a_folder_that_is_exchanged_each_time_it_is_read_says_nothing() {
-    let Opened {
-        _dir,
-        state,
-        away,
-        disk,
-    } = opened().await;
-    let folder = state.join("workloads");
-    let reads = Cell::new(0);
-    let (found, listing) = disk.list_steady(info(), |into| {
-        let listed = list_folder(&folder, &state, info(), into);
-        exchange(&state, &away.with_extension(reads.get().to_string()));
-        reads.set(reads.get() + 1);
-        listed
+    let opened = opened().await;
+    let (found, listing, reads) = opened.listed(|read| {
+        exchange(&opened.state, &opened.away.with_extension(read.to_string()));
     });
     assert!(matches!(found, Folder::Unusable(_)), "{found:?}");
     assert!(listing.specs.is_empty());
-    assert_eq!(reads.get(), LISTED_AT_MOST);
+    assert_eq!(reads, LISTED_AT_MOST);
 }
 
 #[tokio::test]
 async fn a_folder_that_goes_while_it_is_read_is_missing_and_lists_nothing() {
-    let Opened {
-        _dir,
-        state,
-        away,
-        disk,
-    } = opened().await;
-    let folder = state.join("workloads");
-    let (found, listing) = disk.list_steady(info(), |into| {
-        let listed = list_folder(&folder, &state, info(), into);
-        fs::rename(&folder, &away).unwrap();
-        listed
+    let opened = opened().await;
+    let (found, listing, _) = opened.listed(|_| {
+        fs::rename(opened.state.join("workloads"), &opened.away).unwrap();
     });
     assert_eq!(found, Folder::Missing);
     assert!(listing.specs.is_empty());
