@@ -309,6 +309,8 @@ vocabulary! {
         Allowed,
         /// The action can clear none of the symptoms.
         CannotClear,
+        /// Errors or slow answers alone are measured, and what the workload depends on may be where they come from.
+        PassedOn,
         /// Nothing was measured of what was reported, and the policy asks a human then.
         Unconfirmed,
         /// No council has agreed to the action.

@@ -4,6 +4,7 @@
 mod budget;
 mod dependency;
 mod host;
+mod passed_on;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -127,6 +128,7 @@ const RULES: &[Rule] = {
             rules::council_needs_review,
         ),
         rule("CannotClear", Automation, Changes, rules::cannot_clear),
+        rule("PassedOn", Automation, Changes, passed_on::passed_on),
         rule("FailedBefore", Automation, Changes, rules::failed_before),
         rule("ScaledToZero", Automation, Changes, rules::scaled_to_zero),
         rule("Protected", Automation, Changes, rules::protected),

@@ -89,7 +89,7 @@ fn rungs(incident: &ValidatedIncident) -> Vec<Action> {
 }
 
 /// Whether the workload's revision came so lately that it may be what is wrong.
-fn is_new(status: &IncidentStatus) -> bool {
+pub(super) fn is_new(status: &IncidentStatus) -> bool {
     let age = status.evidence.as_ref().filter(|evidence| evidence.can_roll_back);
     age.and_then(|evidence| evidence.revision_age_secs)
         .is_some_and(|age| age < NEW_REVISION.as_secs())

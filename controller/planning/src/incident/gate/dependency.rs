@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aegis_api::observed::ContainerState;
 use aegis_api::symptom::SymptomClass;
-use aegis_api::workload::Health;
+use aegis_api::workload::{DependencyStatus, Health};
 use aegis_api::{Kind, Reason, SymptomKind, Workload};
 
 use super::{Case, Ruling};
@@ -20,8 +20,6 @@ const OF_LOGS: Duration = Duration::from_secs(305);
 
 pub(super) fn down(case: &Case<'_>) -> Option<Ruling> {
     let symptoms = &case.incident.status.symptoms;
-    let may_be_passed_on =
-        |kind: SymptomKind| matches!(kind.class(), SymptomClass::Errors | SymptomClass::Latency);
     if symptoms.is_empty() || !symptoms.iter().all(|symptom| may_be_passed_on(symptom.kind)) {
         return None;
     }
@@ -38,6 +36,11 @@ pub(super) fn down(case: &Case<'_>) -> Option<Ruling> {
     Some(Ruling::Wait { reason, message })
 }
 
+/// Whether a symptom may be the trace of what is wrong with another: requests fail or wait, or the log says so.
+pub(super) fn may_be_passed_on(kind: SymptomKind) -> bool {
+    matches!(kind.class(), SymptomClass::Errors | SymptomClass::Latency)
+}
+
 /// How long the incident has been open.
 fn age(case: &Case<'_>) -> Duration {
     let opened = case.incident.incident.metadata.creation_timestamp.as_ref();
@@ -46,15 +49,36 @@ fn age(case: &Case<'_>) -> Duration {
         .unwrap_or_default()
 }
 
+/// Names of all that the workload cannot do without, as far as is known.
+pub(super) fn names<'a>(case: &'a Case<'_>, workload: &'a Workload) -> Vec<&'a str> {
+    let workloads = needed(case, workload).map(Kind::name);
+    let (_, listed) = listed(workload);
+    let others = listed.filter(|row| row.workload.is_none());
+    workloads.chain(others.map(|row| row.name.as_str())).collect()
+}
+
+/// What is listed in the workload's status as needed: what it can do without, and what not.
+fn listed(
+    workload: &Workload,
+) -> (
+    impl Iterator<Item = &DependencyStatus>,
+    impl Iterator<Item = &DependencyStatus>,
+) {
+    let is_optional = |row: &&DependencyStatus| {
+        let mut optional = workload.spec.optional_dependencies.iter();
+        optional.any(|optional| optional.as_str() == row.name)
+    };
+    let rows = || workload.status.iter().flat_map(|status| &status.dependencies);
+    (
+        rows().filter(is_optional),
+        rows().filter(move |row| !is_optional(row)),
+    )
+}
+
 /// What the workload cannot do without, of the Workloads that it depends on.
 fn needed<'a>(case: &'a Case<'_>, workload: &'a Workload) -> impl Iterator<Item = &'a Workload> + Clone {
-    let rows = workload.status.iter().flat_map(|status| &status.dependencies);
-    let is_optional = |name: &str| {
-        let mut optional = workload.spec.optional_dependencies.iter();
-        optional.any(|optional| optional.as_str() == name)
-    };
-    let named = rows.filter(|row| is_optional(&row.name));
-    let optional: Vec<&str> = named.filter_map(|row| row.workload.as_deref()).collect();
+    let (optional, _) = listed(workload);
+    let optional: Vec<&str> = optional.filter_map(|row| row.workload.as_deref()).collect();
     let all = case.incident.dependencies.iter().map(|needed| &**needed);
     all.filter(move |needed| !optional.contains(&needed.name()))
 }

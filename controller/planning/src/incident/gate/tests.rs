@@ -29,6 +29,7 @@ fn the_rules_bind_in_this_order() {
             "CouncilRejected",
             "CouncilNeedsReview",
             "CannotClear",
+            "PassedOn",
             "FailedBefore",
             "ScaledToZero",
             "Protected",
