@@ -28,10 +28,11 @@ pub enum Unplanned {
     Render { template: String, source: RenderError },
 }
 
-/// Pause until workers that still finish requests are inspected again: as long as the drain has lasted, within these bounds.
-/// Most have nothing to finish and are gone at once.
+/// Pause until workers that still finish requests are inspected again: a part of what the drain has lasted, within these
+/// bounds. Most have nothing to finish and are gone at once; and a look costs the engine a process.
+const DRAIN_LOOK_PART: u32 = 4;
 const FIRST_DRAIN_LOOK: Duration = Duration::from_millis(5);
-const LAST_DRAIN_LOOK: Duration = Duration::from_millis(50);
+const LAST_DRAIN_LOOK: Duration = Duration::from_millis(500);
 
 /// What to do about the configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,7 +209,10 @@ fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&ContainerId>) -> Op
 
 /// When to look again whether a drain is over.
 fn drain_look(drain: &Drain, now: Time) -> Duration {
-    drain.since.age(now).clamp(FIRST_DRAIN_LOOK, LAST_DRAIN_LOOK)
+    let part = drain.since.age(now) / DRAIN_LOOK_PART;
+    // Not later than its end.
+    let left = drain.deadline.until(now).clamp(FIRST_DRAIN_LOOK, LAST_DRAIN_LOOK);
+    part.clamp(FIRST_DRAIN_LOOK, left)
 }
 
 /// The drains of earlier passes that are still open, and the receipts of those that are over.

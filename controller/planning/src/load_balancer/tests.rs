@@ -340,8 +340,8 @@ fn drain(name: &str, deadline: &str, workers: &[i64]) -> Drain {
 
 #[test]
 fn a_drain_is_looked_at_soon_at_first_and_then_ever_less_often() {
-    let pause = |milliseconds: i64| {
-        let mut drain = drain("b", "2026-11-22T12:00:05Z", &[7]);
+    let pause_until = |milliseconds: i64, deadline: &str| {
+        let mut drain = drain("b", deadline, &[7]);
         let ago = jiff::SignedDuration::from_millis(milliseconds);
         let observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
         drain.since = aegis_api::Time(observed.now.0.checked_sub(ago).unwrap());
@@ -353,8 +353,14 @@ fn a_drain_is_looked_at_soon_at_first_and_then_ever_less_often() {
         };
         prepare(&lb, busy).look_again.unwrap().as_millis()
     };
+    let pause = |milliseconds| pause_until(milliseconds, "2026-11-22T12:00:05Z");
     // A clock that was set back is no reason not to look.
-    assert_eq!([-1000, 0, 5, 12, 50, 4000].map(pause), [5, 5, 5, 12, 50, 50]);
+    assert_eq!(
+        [-1000, 0, 20, 48, 200, 4000, 90_000].map(pause),
+        [5, 5, 5, 12, 50, 500, 500]
+    );
+    // A drain ends at its deadline.
+    assert_eq!(pause_until(4000, "2026-11-22T12:00:00.100Z"), 100);
     let mut leaving = row("b", "10.0.0.2", Health::Healthy);
     leaving.draining = true;
     let lb = serving(&[server("a", "10.0.0.1"), server("b", "10.0.0.2")]);

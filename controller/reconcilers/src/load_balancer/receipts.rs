@@ -19,9 +19,11 @@ use crate::context::Context;
 
 /// Name of the log format in a template that makes counting possible.
 const FORMAT: &str = "aegis_receipt";
-/// Lines that are read for one receipt, from the end: the engine reads all of them, also those of before. Where the first
-/// are all of the drain or later, so may be more, and the most are read.
-const LINES: [u32; 2] = [40_000, 500_000];
+/// Lines that are read for one receipt, from the end: the engine reads all of them, also those of before, which costs what
+/// it then cannot pass on. Where the first ones do not reach back to the drain, more are read.
+const LINES: [u32; 3] = [5_000, 40_000, 500_000];
+/// So much before the drain a line ended that those of the drain come after it: workers write side by side.
+const OUT_OF_ORDER: Duration = Duration::from_millis(100);
 /// Receipts that are counted in one pass, side by side.
 const AT_ONCE: usize = 8;
 /// Most time that reading the log may take.
@@ -97,14 +99,15 @@ async fn read(nginx: &Nginx<'_>, receipt: &DrainReceipt) -> Result<DrainCounts, 
         for most in LINES {
             counts = DrainCounts::default();
             let mut lines = nginx.log(receipt.started_at, most).await?;
-            let mut seen = 0_u32;
+            let (mut seen, mut is_whole) = (0_u32, false);
             while let Some(line) = lines.next().await {
                 seen = seen.saturating_add(1);
                 if let Ok(line) = serde_json::from_str::<Line>(&line?.text) {
+                    is_whole |= is_of_before(receipt, &line);
                     add(&mut counts, receipt, &line);
                 }
             }
-            if seen < most {
+            if seen < most || is_whole {
                 break;
             }
         }
@@ -112,6 +115,12 @@ async fn read(nginx: &Nginx<'_>, receipt: &DrainReceipt) -> Result<DrainCounts, 
     };
     let counted = tokio::time::timeout(READ_WITHIN, counting).await;
     Ok(counted.map_err(|_| Uncounted::TooSlow)??)
+}
+
+/// Whether all lines of the drain come after this one.
+fn is_of_before(receipt: &DrainReceipt, line: &Line) -> bool {
+    let end = Time::from_unix(&line.end);
+    end.is_some_and(|end| end.age(receipt.started_at) > OUT_OF_ORDER)
 }
 
 /// Counts a line if it is of a request that a leaving server had.
@@ -204,6 +213,15 @@ mod tests {
             (counts.in_flight, counts.drained, counts.forced, counts.failed),
             (3, 3, 0, 1)
         );
+    }
+
+    #[test]
+    fn a_log_is_read_back_to_a_line_that_ended_well_before_the_drain() {
+        let is_of_before = |end: &str| is_of_before(&receipt(true), &line(end, "200", "-"));
+        assert!(is_of_before(&format!("{}.800", START - 1)));
+        assert!(!is_of_before(&format!("{}.950", START - 1)));
+        assert!(!is_of_before(&format!("{}.250", START + 1)));
+        assert!(!is_of_before("-"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What our configuration costs the requests that nginx passes on: against the same nginx with a static configuration, at
-//! rest and while the configuration changes every second. Clients wait for each answer before they ask again, so that the
+//! rest and while a server joins or leaves every second. Clients wait for each answer before they ask again, so that the
 //! answers of a time are what nginx can do.
 
 use std::net::{IpAddr, SocketAddr};
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aegis_tests::Nginx;
-use serde_json::{Value, json};
+use aegis_tests::{Nginx, manifests};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -44,6 +44,7 @@ pub(crate) async fn serving(rounds: usize) {
         ours_at_rest,
         ">= 0.97x",
     );
+    let other = second(&stack).await;
     let (mut floor, mut ours_changing) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         floor.push(answered(fixed).await);
@@ -51,7 +52,7 @@ pub(crate) async fn serving(rounds: usize) {
             let mut has_two = false;
             loop {
                 has_two = !has_two;
-                set_backends(&stack, has_two).await;
+                set_backends(&stack, has_two.then_some(&other)).await;
                 tokio::time::sleep(EVERY).await;
             }
         };
@@ -61,7 +62,7 @@ pub(crate) async fn serving(rounds: usize) {
         }
     }
     rates(
-        "nginx: the same, one change a second",
+        "nginx: the same, one membership change a second",
         floor,
         ours_changing,
         ">= 0.95x",
@@ -94,12 +95,19 @@ async fn beside(stack: &Stack) -> Nginx {
     stack.world.nginx_of("fixed", body).await
 }
 
-/// With a second upstream or without: either way nginx gets another configuration.
-async fn set_backends(stack: &Stack, two: bool) {
-    let backend =
-        |upstream: &str| json!({"workload": stack.patient.name, "port": 8000, "upstream": upstream});
-    let mut backends: Vec<Value> = vec![backend("buggy_app")];
-    backends.extend(two.then(|| backend("other")));
+/// Another workload of the same kind, which is to be a server, too, and then again not.
+async fn second(stack: &Stack) -> String {
+    let name = stack.bare("second").await.name;
+    stack.api.apply(&manifests::adopting(&name, 1)).await;
+    stack.api.workload_ready(&name, 1).await;
+    name
+}
+
+/// A server more in the upstream, or one less.
+async fn set_backends(stack: &Stack, second: Option<&String>) {
+    let backend = |workload: &str| json!({"workload": workload, "port": 8000, "upstream": "buggy_app"});
+    let mut backends = vec![backend(&stack.patient.name)];
+    backends.extend(second.map(|second| backend(second)));
     let patch = json!({"spec": {"backends": backends}});
     stack.api.merge_ok("loadbalancers", &stack.nginx, &patch).await;
 }
