@@ -339,7 +339,7 @@ impl Auth {
         let note = Some("its signature is none of Slack's".to_owned());
         let recording = self
             .recorder
-            .record(&state.store, What::Refused, actor, path, note);
+            .record(&state.store, What::Forged, actor, path, note);
         recording.await;
     }
 

@@ -9,8 +9,8 @@ use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 
-use super::Identity;
 use super::record::UNKNOWN;
+use super::{ANONYMOUS, Identity};
 use crate::proxies::TrustedProxies;
 use crate::serve::Peer;
 use crate::state::ServerState;
@@ -65,4 +65,9 @@ pub(super) fn unknown(peer: Option<Peer>, headers: &HeaderMap, proxies: &Trusted
         with: program.map(str::to_owned),
         ..Actor::system(UNKNOWN)
     }
+}
+
+/// Whether anyone at all could have sent it.
+pub(super) fn is_stranger(actor: &Actor) -> bool {
+    actor.user == ANONYMOUS || actor.user == Actor::system(UNKNOWN).user
 }

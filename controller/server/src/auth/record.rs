@@ -1,7 +1,10 @@
 //! What the audit log says of those who come in, leave, and are refused. Bounded in rate, so that no refused client
-//! can fill the disk: what is over the bound is counted, and the next record says how much that was. A record that cannot
-//! be written keeps no client out: with a full disk people must still be able to look.
+//! can fill the disk: what is over the bound is counted, and the next record says how much that was. Each way of being
+//! refused has a bound of its own, so that a flood of what any stranger can send hides no failed login and no refused change
+//! of somebody who is known. A record that cannot be written keeps no client out: with a full disk people must still be able
+//! to look.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,9 +12,10 @@ use aegis_api::audit::{Actor, Entry};
 use aegis_runtime::Store;
 use tokio::time::Instant;
 
+use super::acting;
 use super::limiter::{Allowance, Bucket};
 
-/// Records of refusals at once, and how often a further one is written: at most some 5 MB a day.
+/// Records of refusals at once, of each line of them, and how often a further one is written: at most some 5 MB a day each.
 const REFUSALS: Allowance = (60, Duration::from_secs(6));
 /// The same for logins, links and logouts.
 const SESSIONS: Allowance = (200, Duration::from_secs(1));
@@ -33,6 +37,8 @@ pub(crate) enum What {
     Logout,
     /// A change was refused.
     Refused,
+    /// A request that passes for another system's was refused: its signature is none of that.
+    Forged,
 }
 
 impl What {
@@ -43,12 +49,38 @@ impl What {
             Self::LinkMade => "link-made",
             Self::LinkRedeemed => "link-redeemed",
             Self::Logout => "logout",
-            Self::Refused => "refused",
+            Self::Refused | Self::Forged => "refused",
         }
     }
 
-    fn is_refusal(self) -> bool {
-        matches!(self, Self::LoginFailed | Self::Refused)
+    /// What it is bounded with, where its sender is known or not.
+    fn line(self, is_known: bool) -> Line {
+        match self {
+            Self::Login | Self::LinkMade | Self::LinkRedeemed | Self::Logout => Line::Sessions,
+            Self::LoginFailed => Line::FailedLogins,
+            Self::Refused if is_known => Line::RefusedChanges,
+            Self::Refused => Line::RefusedStrangers,
+            Self::Forged => Line::Forged,
+        }
+    }
+}
+
+/// Records that share a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Line {
+    Sessions,
+    FailedLogins,
+    RefusedChanges,
+    RefusedStrangers,
+    Forged,
+}
+
+impl Line {
+    const fn allowance(self) -> Allowance {
+        match self {
+            Self::Sessions => SESSIONS,
+            Self::FailedLogins | Self::RefusedChanges | Self::RefusedStrangers | Self::Forged => REFUSALS,
+        }
     }
 }
 
@@ -66,13 +98,7 @@ impl Refusals {
 /// Writes them.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    refusals: Allowed,
-    sessions: Allowed,
+    lines: Mutex<BTreeMap<Line, Allowed>>,
 }
 
 #[derive(Debug, Default)]
@@ -91,13 +117,13 @@ impl Recorder {
         about: &str,
         note: Option<String>,
     ) {
-        let Some(left_out) = self.admit(what, Instant::now()) else {
+        let line = what.line(!acting::is_stranger(&actor));
+        let Some(left_out) = self.admit(line, Instant::now()) else {
             return;
         };
-        let kind = if what == What::Refused {
-            "Request"
-        } else {
-            "Session"
+        let kind = match what {
+            What::Refused | What::Forged => "Request",
+            _ => "Session",
         };
         let mut entry = Entry::about(actor, what.verb(), kind, &aegis_api::redact::bound(about, 200));
         entry.note = match (note, left_out) {
@@ -114,18 +140,15 @@ impl Recorder {
     }
 
     /// Whether there is room for one, and how many were left out before it.
-    fn admit(&self, what: What, now: Instant) -> Option<u64> {
+    fn admit(&self, line: Line, now: Instant) -> Option<u64> {
         // Nothing that runs under this lock can leave it half done.
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let (allowed, allowance) = match what.is_refusal() {
-            true => (&mut inner.refusals, REFUSALS),
-            false => (&mut inner.sessions, SESSIONS),
-        };
-        if allowed.bucket.wait(allowance, now).is_some() {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let allowed = lines.entry(line).or_default();
+        if allowed.bucket.wait(line.allowance(), now).is_some() {
             allowed.left_out = allowed.left_out.saturating_add(1);
             return None;
         }
-        allowed.bucket.take(allowance, now);
+        allowed.bucket.take(line.allowance(), now);
         Some(std::mem::take(&mut allowed.left_out))
     }
 }
@@ -135,14 +158,67 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_bounded_and_counted_and_leave_room_for_logins() {
+    fn refusals_are_bounded_and_counted() {
         let recorder = Recorder::default();
         let now = Instant::now();
-        let written = (0..1000).filter(|_| recorder.admit(What::Refused, now).is_some());
+        let written = (0..1000).filter(|_| recorder.admit(Line::Forged, now).is_some());
         assert_eq!(written.count(), 60);
-        assert_eq!(recorder.admit(What::Login, now), Some(0));
         let later = now + Duration::from_secs(7);
-        assert_eq!(recorder.admit(What::LoginFailed, later), Some(940));
-        assert_eq!(recorder.admit(What::LoginFailed, later), None);
+        assert_eq!(recorder.admit(Line::Forged, later), Some(940));
+        assert_eq!(recorder.admit(Line::Forged, later), None);
+    }
+
+    #[test]
+    fn a_flood_of_one_way_to_be_refused_leaves_out_nothing_of_another() {
+        let known = [true, false];
+        let whats = [What::Login, What::LoginFailed, What::Refused, What::Forged];
+        let lines = whats.iter().flat_map(|what| known.map(|known| what.line(known)));
+        let lines: std::collections::BTreeSet<Line> = lines.collect();
+        assert_eq!(lines.len(), 5);
+        for flooded in &lines {
+            let (recorder, now) = (Recorder::default(), Instant::now());
+            while recorder.admit(*flooded, now).is_some() {}
+            for other in lines.iter().filter(|other| *other != flooded) {
+                assert_eq!(
+                    recorder.admit(*other, now),
+                    Some(0),
+                    "{flooded:?} hides {other:?}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn forged_requests_of_a_stranger_hide_no_failed_login_and_no_refusal_of_who_is_known() {
+        let server = crate::testing::Server::start().await;
+        let (store, recorder) = (&server.store, Recorder::default());
+        let stranger = || acting::unknown(None, &axum::http::HeaderMap::new(), &Default::default());
+        let known = Actor {
+            user: "anna".to_owned(),
+            ..stranger()
+        };
+        for _ in 0..200 {
+            recorder
+                .record(store, What::Forged, stranger(), "/slack/interactions", None)
+                .await;
+            recorder
+                .record(store, What::Refused, stranger(), "POST /x", None)
+                .await;
+        }
+        recorder
+            .record(store, What::LoginFailed, stranger(), UNKNOWN, None)
+            .await;
+        recorder
+            .record(store, What::Refused, known, "POST /y", None)
+            .await;
+        let page = store.audit().page(None, 1000).await.unwrap();
+        let with = |text: &str| page.lines.iter().filter(|line| line.contains(text)).count();
+        assert_eq!((with("/slack/interactions"), with("POST /x")), (60, 60));
+        assert_eq!(
+            (with("login-failed"), with("POST /y")),
+            (1, 1),
+            "{:?}",
+            page.lines.last()
+        );
     }
 }
