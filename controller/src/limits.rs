@@ -16,6 +16,10 @@ pub(crate) struct Limits {
     /// Workloads that are remedied at the same time on the host.
     #[arg(long, env = "AEGIS_HOST_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     pub(crate) host_concurrency: u32,
+    /// Further workloads that may be remedied at the same time, so that critical trouble goes beside less grave trouble that
+    /// holds the other places. 0: it waits for one of these.
+    #[arg(long, env = "AEGIS_HOST_RESERVE", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1000), value_name = "N")]
+    pub(crate) host_reserve: u32,
     /// Workloads that may be acted on within a minute; one more pauses all automation until it is resumed.
     #[arg(long, env = "AEGIS_HOST_BLAST_RADIUS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     pub(crate) host_blast_radius: u32,
@@ -81,6 +85,7 @@ impl Limits {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         HostLimits {
             concurrency: count(self.host_concurrency),
+            reserve: count(self.host_reserve),
             actions_per_hour: count(self.host_actions_per_hour),
             workloads_per_minute: count(self.host_blast_radius),
             load_per_core: self.host_load_per_core,

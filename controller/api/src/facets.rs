@@ -1,7 +1,7 @@
 //! What the store keeps beside an object, so that a few are found without going through all of a kind: when it ended, and the
 //! keys under which it is found. Pure.
 
-use crate::incident::DETECTOR;
+use crate::incident::{DETECTOR, Severity};
 use crate::proposal::Action;
 use crate::{
     AlertSource, ConditionType, Detector, Duration, Incident, LoadBalancer, Phase, Reason, RemediationPolicy,
@@ -69,6 +69,11 @@ pub mod key {
     pub const UNPLACED: &str = "open/unplaced";
     /// Of these, those that have a plan or wait for their turn: they count for the limits of the host.
     pub const AT_WORK: &str = "open/at-work";
+    /// Of those that have not ended, the critical ones about a workload.
+    pub fn critical(workload: &str) -> String {
+        format!("open/critical/{workload}")
+    }
+
     /// Those that list alerts which were inhibited by them and still fire, whether they have ended or not.
     pub const INHIBITS: &str = "inhibits";
     /// Those that ended, and whose symptom may still come back.
@@ -171,6 +176,10 @@ fn keys(incident: &Incident) -> Vec<String> {
     keys.push(key::OPEN.to_owned());
     let container = incident.spec.container_name.as_ref();
     keys.extend(container.map(|name| key::container(name.as_str())));
+    let critical = incident
+        .workload()
+        .filter(|_| incident.spec.severity == Severity::Critical);
+    keys.extend(critical.map(|name| key::critical(name.as_str())));
     if status.is_none_or(|status| status.workload.is_none()) {
         keys.push(key::UNPLACED.to_owned());
     }

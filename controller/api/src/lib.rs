@@ -33,6 +33,7 @@ pub mod observed;
 pub mod openapi;
 pub mod policy;
 mod position;
+pub mod precedence;
 pub mod probe;
 pub mod proposal;
 pub mod redact;

@@ -224,7 +224,7 @@ impl Brain {
         let spending = &self.shared.spending;
         let chain = Chain {
             refused: spending.check_quiet(case, &symptoms).err(),
-            ..self.chain(self.routes.analysis(), case.now)
+            ..self.chain(self.routes.analysis(), case)
         };
         let outcome = chain.ask(&question, token_budget, on_chunk).await;
         let account = Account {
@@ -264,7 +264,7 @@ impl Brain {
             (council::review(least, seat, case, proposal, earlier), None)
         } else {
             let by_rule = model::rules(least, motion);
-            let chain = self.chain(self.routes.review(seat), case.now);
+            let chain = self.chain(self.routes.review(seat), case);
             let token_budget = self.shared.budget.left(Some(analysis), earlier);
             model::review(&chain, motion, token_budget, by_rule).await
         };
@@ -280,7 +280,7 @@ impl Brain {
     }
 
     /// The models of a route; what comes after the built-in analyst is never asked.
-    fn chain<'a>(&'a self, names: &'a [String], now: Time) -> Chain<'a> {
+    fn chain<'a>(&'a self, names: &'a [String], case: &Case) -> Chain<'a> {
         let models = names.iter().take_while(|name| *name != BUILTIN);
         let members = models.filter_map(|name| {
             let mut members = self.shared.members.iter();
@@ -296,7 +296,8 @@ impl Brain {
             prompts: &self.shared.prompts,
             retry: self.shared.retry,
             spending: &self.shared.spending,
-            now,
+            now: case.now,
+            urgency: case.severity.into(),
             refused: None,
         }
     }

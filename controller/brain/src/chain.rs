@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::precedence::Urgency;
 use aegis_api::proposal::FailedAttempt;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::live::Live;
 use crate::answer::schema::Schema;
 use crate::answer::{Fault, listed};
 use crate::budget::{Spent, TokenBudget};
+use crate::places::Places;
 use crate::prompt::{Prompt, PromptError, Prompts};
 use crate::provider::breaker::Breaker;
 use crate::provider::build::build;
@@ -61,17 +62,18 @@ pub(crate) struct Member {
     pub(crate) provider: Box<dyn Provider>,
     /// One a model, so that a policy with a wrong model name does not open the breaker for the others.
     models: Mutex<BTreeMap<String, Arc<Known>>>,
-    slots: Semaphore,
+    places: Places,
     max_tokens: u32,
 }
 
 impl Member {
-    /// `at_once` calls run side by side; further ones wait for their turn, within their incident's budget of time.
+    /// `at_once` calls run side by side; further ones wait for their turn, urgent ones first, within their incident's budget
+    /// of time.
     pub(crate) fn new(provider: Box<dyn Provider>, at_once: usize, max_tokens: u32) -> Self {
         Self {
             provider,
             models: Mutex::default(),
-            slots: Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)),
+            places: Places::new(at_once),
             max_tokens,
         }
     }
@@ -128,6 +130,8 @@ pub(crate) struct Chain<'a> {
     pub(crate) spending: &'a Spending,
     /// By the caller's clock.
     pub(crate) now: Time,
+    /// In which line its calls wait.
+    pub(crate) urgency: Urgency,
     /// Why none of them is asked, if so.
     pub(crate) refused: Option<Exhausted>,
 }
@@ -270,8 +274,9 @@ impl<T> Turn<'_, '_, T> {
         let mut again = if thinks { Again::CutOff } else { Again::No };
         let mut asked_again = false;
         for retry in 0.. {
-            let slot = match timeout_at(self.token_budget.deadline, self.member.slots.acquire()).await {
-                Ok(slot) => slot,
+            let place = self.member.places.take(self.chain.urgency);
+            let place = match timeout_at(self.token_budget.deadline, place).await {
+                Ok(place) => place,
                 Err(_) => return Err(Spent::Time.to_string()),
             };
             let permit = match known.breaker.enter(Instant::now()) {
@@ -331,7 +336,7 @@ impl<T> Turn<'_, '_, T> {
             };
             self.discard(&error.to_string());
             last = Some(error);
-            drop(slot);
+            drop(place);
             tokio::time::sleep(pause).await;
         }
         Err("was retried without end".to_owned())

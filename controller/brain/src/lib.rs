@@ -14,6 +14,7 @@ pub mod council;
 mod facts;
 mod known;
 pub mod observer;
+mod places;
 mod prompt;
 mod provider;
 pub mod rag;

@@ -1,7 +1,8 @@
 //! How much automation does on the whole host: how many workloads at a time, how many actions an hour, how many workloads
 //! within a minute before it stops itself. Counted from what is stored, so it holds across restarts. Pure.
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +19,17 @@ use crate::ledger::{self, HOUR};
 const MINUTE: Duration = Duration::from_secs(60);
 /// How many workloads a message names.
 const NAMED: usize = 5;
+/// How long what is less grave lets graver trouble go first. From then on it goes beside it.
+pub const YIELDS_AT_MOST: Duration = Duration::from_secs(300);
 
 /// The limits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HostLimits {
     /// Workloads that are remedied at the same time.
     pub concurrency: usize,
+    /// Further places, by which what is critical goes beside less grave trouble that holds the others, and what has waited for
+    /// [`YIELDS_AT_MOST`] beside graver.
+    pub reserve: usize,
     /// Actions of incidents, and restarts of unhealthy containers, in a sliding hour.
     pub actions_per_hour: usize,
     /// Workloads within a minute; one more pauses all automation.
@@ -36,6 +42,7 @@ impl Default for HostLimits {
     fn default() -> Self {
         Self {
             concurrency: 2,
+            reserve: 1,
             actions_per_hour: 30,
             workloads_per_minute: 3,
             load_per_core: 4.0,
@@ -47,6 +54,7 @@ impl HostLimits {
     /// None at all.
     pub const NONE: Self = Self {
         concurrency: usize::MAX,
+        reserve: 0,
         actions_per_hour: usize::MAX,
         workloads_per_minute: usize::MAX,
         load_per_core: f64::MAX,
@@ -61,6 +69,8 @@ pub struct Asker<'a> {
     pub since: Option<Time>,
     /// How bad it is: what is graver and waits goes first.
     pub severity: Severity,
+    /// Since when it waits for its turn, if it does.
+    pub waits: Option<Time>,
 }
 
 impl<'a> Asker<'a> {
@@ -70,6 +80,7 @@ impl<'a> Asker<'a> {
             workload,
             since: unhealthy_since.flatten().max(),
             severity: Severity::Critical,
+            waits: None,
         }
     }
 }
@@ -79,8 +90,16 @@ impl<'a> Asker<'a> {
 pub struct HostUse {
     /// Other workloads that are being remedied now, by people's orders too.
     pub busy: BTreeSet<String>,
+    /// How many of these have less grave, and graver, trouble than who asks.
+    pub beside: Beside,
     /// Other workloads with graver trouble that waits for its turn.
     pub graver: BTreeSet<String>,
+    /// Other workloads with less grave trouble that has let others go first for as long as it does.
+    pub overdue: BTreeSet<String>,
+    /// The trouble of who asks is critical.
+    pub critical: bool,
+    /// Who asks has let others go first for as long as it does.
+    pub is_overdue: bool,
     /// Other workloads that automation acted on within the minute, or would have if it had been its turn. What was known
     /// when somebody last let automation go on is not among them.
     pub minute: BTreeSet<String>,
@@ -90,13 +109,34 @@ pub struct HostUse {
     pub answered: bool,
 }
 
+/// What is remedied now, by how grave it is beside what asks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beside {
+    pub lesser: usize,
+    pub graver: usize,
+}
+
 impl HostUse {
     /// With those added that are about to act, and of which nothing is stored yet.
-    pub fn and(mut self, about_to: &BTreeSet<String>) -> Self {
+    pub fn and(mut self, about_to: &BTreeMap<String, Severity>, asker: Severity) -> Self {
         self.used = self.used.saturating_add(about_to.len());
-        self.busy.extend(about_to.iter().cloned());
-        self.minute.extend(about_to.iter().cloned());
+        for (workload, severity) in about_to {
+            self.add_busy(workload, *severity, asker);
+            self.minute.insert(workload.clone());
+        }
         self
+    }
+
+    /// One workload is remedied by one incident at a time.
+    fn add_busy(&mut self, workload: &str, severity: Severity, asker: Severity) {
+        if !self.busy.insert(workload.to_owned()) {
+            return;
+        }
+        match severity.cmp(&asker) {
+            Ordering::Less => self.beside.lesser = self.beside.lesser.saturating_add(1),
+            Ordering::Greater => self.beside.graver = self.beside.graver.saturating_add(1),
+            Ordering::Equal => {}
+        }
     }
 }
 
@@ -111,13 +151,15 @@ pub fn host_use(
     let window = Window { resumed, now };
     let mut found = HostUse {
         answered: asker.since.is_some_and(|since| window.is_answered(since)),
+        critical: asker.severity == Severity::Critical,
+        is_overdue: window.is_overdue(asker.waits),
         ..HostUse::default()
     };
     for incident in incidents {
         add_incident(&mut found, incident, asker, window);
     }
     for workload in workloads {
-        add_heals(&mut found, workload, asker.workload, window);
+        add_heals(&mut found, workload, asker, window);
     }
     found
 }
@@ -147,6 +189,11 @@ impl Window {
     fn in_hour(&self, at: Time) -> bool {
         at.age(self.now) <= HOUR
     }
+
+    /// Whether what waits since then lets no other go first any more.
+    fn is_overdue(&self, waits: Option<Time>) -> bool {
+        waits.is_some_and(|since| since.age(self.now) >= YIELDS_AT_MOST)
+    }
 }
 
 fn add_incident(found: &mut HostUse, incident: &Incident, asker: Asker<'_>, window: Window) {
@@ -160,14 +207,12 @@ fn add_incident(found: &mut HostUse, incident: &Incident, asker: Asker<'_>, wind
     if workload == asker.workload {
         return;
     }
-    if waits_since(incident).is_some() && incident.spec.severity > asker.severity {
-        found.graver.insert(workload.to_owned());
-    }
+    add_waiting(found, incident, workload, asker, window);
     let plan = status.plan.as_ref().filter(|plan| plan.action != Action::Noop);
     let under_way = plan.filter(|_| !incident.is_finished() && is_remedied(status.phase));
     // One that was caught by a pause has done nothing yet.
     if under_way.is_some() && !is_held(status, Reason::Paused) {
-        found.busy.insert(workload.to_owned());
+        found.add_busy(workload, incident.spec.severity, asker.severity);
     }
     if is_ordered(incident) || opened(incident).is_some_and(|at| window.is_answered(at)) {
         return;
@@ -180,11 +225,25 @@ fn add_incident(found: &mut HostUse, incident: &Incident, asker: Asker<'_>, wind
     }
 }
 
+/// One that waits, where it goes before who asks: who has waited long enough lets none go first.
+fn add_waiting(found: &mut HostUse, incident: &Incident, workload: &str, asker: Asker<'_>, window: Window) {
+    let waits = waits_since(incident);
+    if waits.is_none() || found.is_overdue {
+        return;
+    }
+    let severity = incident.spec.severity;
+    if severity > asker.severity {
+        found.graver.insert(workload.to_owned());
+    } else if severity < asker.severity && window.is_overdue(waits) {
+        found.overdue.insert(workload.to_owned());
+    }
+}
+
 /// Restarts of unhealthy containers by `spec.restart`: an inspection of one is the first step of each.
-fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Window) {
+fn add_heals(found: &mut HostUse, workload: &Workload, asker: Asker<'_>, window: Window) {
     let Some(status) = &workload.status else { return };
     found.used = found.used.saturating_add(heals_in_hour(status, window));
-    if workload.name() == except {
+    if workload.name() == asker.workload {
         return;
     }
     // What has been unhealthy for long enough is about to be restarted, whether or not it has its turn.
@@ -207,7 +266,7 @@ fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Win
     let mut rows = status.instances.iter();
     let is_unhealthy = rows.any(|row| row.id == capture.container.id && row.health != Health::Healthy);
     if is_unhealthy && at.age(window.now) <= MINUTE {
-        found.busy.insert(workload.name().to_owned());
+        found.add_busy(workload.name(), Severity::Critical, asker.severity);
     }
 }
 
@@ -225,6 +284,7 @@ pub fn asker<'a>(incident: &Incident, workload: &'a Workload) -> Asker<'a> {
         workload: workload.name(),
         since: opened(incident),
         severity: incident.spec.severity,
+        waits: waits_since(incident),
     }
 }
 
@@ -279,11 +339,8 @@ pub enum HostRuling {
 
 /// Judges one more workload.
 pub fn judge(limits: &HostLimits, used: &HostUse, workload: &str) -> Option<HostRuling> {
-    if used.used >= limits.actions_per_hour {
-        return Some(HostRuling::Exhausted(format!(
-            "{} of {} automated actions on this host were used in the last hour (AEGIS_HOST_ACTIONS_PER_HOUR)",
-            used.used, limits.actions_per_hour
-        )));
+    if let Some(exhausted) = exhausted(limits, used) {
+        return Some(HostRuling::Exhausted(exhausted));
     }
     if !used.answered && used.minute.len() >= limits.workloads_per_minute {
         return Some(HostRuling::BlastRadius(format!(
@@ -292,21 +349,50 @@ pub fn judge(limits: &HostLimits, used: &HostUse, workload: &str) -> Option<Host
             list(&used.minute)
         )));
     }
-    let at_a_time = limits.concurrency;
-    if used.busy.len() >= at_a_time {
-        return Some(HostRuling::Busy(format!(
-            "{at_a_time} workloads at a time are remedied on this host (AEGIS_HOST_CONCURRENCY), now {}",
-            list(&used.busy)
-        )));
-    }
-    // The places that are free are for what is graver.
-    let taken = used.busy.len().saturating_add(used.graver.len());
-    (!used.graver.is_empty() && taken >= at_a_time).then(|| {
-        HostRuling::Busy(format!(
-            "{at_a_time} workloads at a time are remedied on this host (AEGIS_HOST_CONCURRENCY), and graver trouble goes first: {}",
-            list(&used.graver)
-        ))
+    busy(limits, used).map(HostRuling::Busy)
+}
+
+/// The last tenth of the hour's actions is for what is critical.
+fn exhausted(limits: &HostLimits, used: &HostUse) -> Option<String> {
+    let all = limits.actions_per_hour;
+    let kept = if used.critical { 0 } else { all / 10 };
+    (used.used >= all.saturating_sub(kept)).then(|| {
+        let kept = match kept {
+            0 => String::new(),
+            kept => format!(", and the last {kept} are for what is critical"),
+        };
+        format!(
+            "{} of {all} automated actions on this host were used in the last hour (AEGIS_HOST_ACTIONS_PER_HOUR){kept}",
+            used.used
+        )
     })
+}
+
+/// Why there is no place, if there is none.
+fn busy(limits: &HostLimits, used: &HostUse) -> Option<String> {
+    let at_a_time = limits.concurrency;
+    let beside = match (used.critical, used.is_overdue) {
+        (true, _) => used.beside.lesser,
+        (false, true) => used.beside.graver,
+        (false, false) => 0,
+    };
+    let more = limits.reserve.min(beside);
+    let among = format!("{at_a_time} workloads at a time are remedied on this host (AEGIS_HOST_CONCURRENCY)");
+    let among = match more {
+        0 => among,
+        more => format!("{among}, {more} more beside them (AEGIS_HOST_RESERVE)"),
+    };
+    let places = at_a_time.saturating_add(more);
+    if used.busy.len() >= places {
+        return Some(format!("{among}, now {}", list(&used.busy)));
+    }
+    // The places that are free are for what goes first. By the reserve what is overdue needs none of them.
+    let (first, why) = match used.graver.is_empty() && limits.reserve == 0 {
+        true => (&used.overdue, "what has waited for 5 min goes first"),
+        false => (&used.graver, "graver trouble goes first"),
+    };
+    let taken = used.busy.len().saturating_add(first.len());
+    (!first.is_empty() && taken >= places).then(|| format!("{among}, and {why}: {}", list(first)))
 }
 
 /// Human-readable: the first few, and how many more.

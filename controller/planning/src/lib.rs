@@ -20,6 +20,7 @@ pub mod probe;
 pub mod restart;
 pub mod serving;
 pub mod set_back;
+pub mod urgency;
 pub mod workload;
 
 pub use invalid::Invalid;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::precedence::Urgency;
 use aegis_api::{Detector, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_brain::Brain;
 use aegis_runtime::controller::Trigger;
@@ -23,6 +24,7 @@ use crate::policy::PolicyReconciler;
 use crate::recall::Recall;
 use crate::runbook::RunbookReconciler;
 use crate::triggers;
+use crate::urgency;
 use crate::workload::WorkloadReconciler;
 
 /// The net under events: every object is reconciled this often, whether or not an event came in.
@@ -79,44 +81,50 @@ pub fn controllers(
         surroundings,
         all: Vec::new(),
     };
-    // What reconciles a kind, what triggers it, how many at a time, and what is reconciled with every resync.
+    // What reconciles a kind, what triggers it, how many at a time, what goes first, and what is reconciled with every resync.
     loops.add(
         WorkloadReconciler::new(context.clone()),
         triggers::workloads(context, events),
         16,
+        Some(urgency::workload),
         triggers::all::<Workload>,
     );
     loops.add(
         Autoscaler::new(context.clone()),
         triggers::own::<Workload>(context),
         8,
+        None,
         triggers::all::<Workload>,
     );
     loops.add(
         LoadBalancerReconciler::new(context.clone()),
         triggers::load_balancers(context, events),
         4,
+        Some(urgency::load_balancer),
         triggers::all::<LoadBalancer>,
     );
     loops.add(
         IncidentReconciler::new(context.clone(), Arc::clone(brain), recall.clone()),
         triggers::incidents(context),
         32,
+        Some(urgency::incident),
         |store| triggers::open_incidents(store, None),
     );
     loops.add(
         PolicyReconciler::new(context.clone(), Arc::clone(brain)),
         triggers::own::<RemediationPolicy>(context),
         2,
+        None,
         triggers::all::<RemediationPolicy>,
     );
     let detectors = DetectorReconciler::new(context.clone());
     let triggers = detectors.triggers(events);
-    loops.add(detectors, triggers, 4, triggers::all::<Detector>);
+    loops.add(detectors, triggers, 4, None, triggers::all::<Detector>);
     loops.add(
         RunbookReconciler::new(context.clone()),
         triggers::runbook(context),
         2,
+        None,
         triggers::all::<RunbookEntry>,
     );
     loops.all
@@ -134,12 +142,17 @@ impl Loops {
         reconciler: R,
         triggers: Vec<BoxStream<'static, Trigger>>,
         at_a_time: usize,
+        urgent: Option<fn(&Store, &str) -> Urgency>,
         names: fn(&Store) -> Vec<String>,
     ) {
         let store = self.store.clone();
         let mut controller = Controller::new(Arc::new(reconciler))
             .resync(RESYNC, move || names(&store))
             .concurrency(at_a_time);
+        if let Some(urgent) = urgent {
+            let store = self.store.clone();
+            controller = controller.urgent(move |name| urgent(&store, name));
+        }
         if let Some(jitter) = &mut self.surroundings.jitter {
             controller = controller.random(jitter());
         }

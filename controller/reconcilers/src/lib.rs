@@ -27,6 +27,7 @@ pub mod runbook;
 mod secret_values;
 pub mod triggers;
 mod turns;
+mod urgency;
 pub mod workload;
 
 pub use assembly::{Jitter, Parts, Surroundings, controllers};

@@ -2,10 +2,11 @@
 //! gap between reading that and writing one's own, among reconciles that run side by side. Empty after a restart, when
 //! nothing is between the two. No I/O.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::facets::key;
+use aegis_api::incident::Severity;
 use aegis_api::{Incident, Kind, Time};
 use aegis_planning::host_limit::{self, Asker, HostRuling, HostUse};
 use aegis_runtime::Store;
@@ -52,15 +53,15 @@ pub(crate) fn acted_lately(store: &Store, now: Time) -> Vec<Arc<Incident>> {
 
 /// Takes a turn on the host, or says what keeps it. It is held until what it is for is stored.
 pub(crate) fn take(context: &Context, asker: Asker<'_>) -> Result<Turn, HostRuling> {
-    context.turns.take(asker.workload, |others| {
-        let used = seen(context, asker).and(others);
+    context.turns.take(asker.workload, asker.severity, |others| {
+        let used = seen(context, asker).and(others, asker.severity);
         host_limit::judge(&context.settings.limits, &used, asker.workload)
     })
 }
 
 /// The workloads about to be acted on. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Turns(Arc<Mutex<Vec<String>>>);
+pub struct Turns(Arc<Mutex<Vec<(String, Severity)>>>);
 
 /// A turn, until what it is for is stored.
 #[derive(Debug)]
@@ -70,19 +71,20 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// Takes a turn for the workload unless `judge`, given the other workloads that have one, is against it. It must read
-    /// what it judges by itself: no other workload takes a turn meanwhile.
+    /// Takes a turn for the workload, whose trouble is this grave, unless `judge`, given the other workloads that have one and
+    /// how grave theirs is, is against it. It must read what it judges by itself: no other workload takes a turn meanwhile.
     fn take(
         &self,
         workload: &str,
-        judge: impl FnOnce(&BTreeSet<String>) -> Option<HostRuling>,
+        severity: Severity,
+        judge: impl FnOnce(&BTreeMap<String, Severity>) -> Option<HostRuling>,
     ) -> Result<Turn, HostRuling> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = taken.iter().filter(|other| *other != workload).cloned();
+        let others = taken.iter().filter(|(other, _)| other != workload).cloned();
         if let Some(ruling) = judge(&others.collect()) {
             return Err(ruling);
         }
-        taken.push(workload.to_owned());
+        taken.push((workload.to_owned(), severity));
         Ok(Turn {
             turns: self.clone(),
             workload: workload.to_owned(),
@@ -93,7 +95,7 @@ impl Turns {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut taken = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = taken.iter().position(|name| *name == self.workload) {
+        if let Some(place) = taken.iter().position(|(name, _)| *name == self.workload) {
             taken.swap_remove(place);
         }
     }
@@ -106,14 +108,17 @@ mod tests {
     #[test]
     fn i6_of_many_at_the_same_moment_no_more_than_are_allowed_take_a_turn() {
         let turns = Turns::default();
-        let two =
-            |others: &BTreeSet<String>| (others.len() >= 2).then(|| HostRuling::Busy(format!("{others:?}")));
-        let first = turns.take("a", two);
-        let second = turns.take("b", two);
+        let take = |workload: &str| {
+            turns.take(workload, Severity::Warning, |others| {
+                (others.len() >= 2).then(|| HostRuling::Busy(format!("{others:?}")))
+            })
+        };
+        let first = take("a");
+        let second = take("b");
         assert!(first.is_ok() && second.is_ok());
-        assert!(turns.take("c", two).is_err());
-        assert!(turns.take("a", two).is_ok(), "one workload takes no two places");
+        assert!(take("c").is_err());
+        assert!(take("a").is_ok(), "one workload takes no two places");
         drop(first);
-        assert!(turns.take("c", two).is_ok());
+        assert!(take("c").is_ok());
     }
 }

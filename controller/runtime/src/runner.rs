@@ -41,16 +41,19 @@ pub(crate) struct Finished {
 pub(crate) struct Runner<R> {
     reconciler: Arc<R>,
     limit: usize,
+    /// How many of these only urgent runs take.
+    reserve: usize,
     deadline: Duration,
     running: FuturesUnordered<BoxFuture<'static, Finished>>,
     slots: Arc<Slots>,
 }
 
 impl<R: Reconciler> Runner<R> {
-    pub(crate) fn new(reconciler: Arc<R>, limit: usize, deadline: Duration) -> Self {
+    pub(crate) fn new(reconciler: Arc<R>, limit: usize, reserve: usize, deadline: Duration) -> Self {
         Self {
             reconciler,
             limit: limit.max(1),
+            reserve,
             deadline,
             running: FuturesUnordered::new(),
             slots: Arc::default(),
@@ -59,6 +62,11 @@ impl<R: Reconciler> Runner<R> {
 
     pub(crate) fn has_room(&self) -> bool {
         self.slots.occupied() < self.limit
+    }
+
+    /// Whether there is room for a run that is not urgent.
+    pub(crate) fn has_ordinary_room(&self) -> bool {
+        self.has_room() && self.slots.ordinary() < self.limit.saturating_sub(self.reserve).max(1)
     }
 
     /// The slots that its runs are in, to wait for one.
@@ -77,8 +85,10 @@ impl<R: Reconciler> Runner<R> {
     pub(crate) fn start(&self, due: Due<Arc<str>>) {
         let reconciler = Arc::clone(&self.reconciler);
         let deadline = self.deadline;
-        let Due { key, why, .. } = due;
-        let slot = Slot::take(&self.slots);
+        let Due {
+            key, why, urgency, ..
+        } = due;
+        let slot = Slot::take(&self.slots, urgency);
         self.running.push(Box::pin(async move {
             let started = Instant::now();
             let outcome = slot.hold(reconcile(&*reconciler, &key, deadline)).await;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aegis_api::precedence::Urgency;
 use tokio::sync::Notify;
 
 /// A reconcile that runs longer than this is waiting for something: it no longer counts.
@@ -28,6 +29,8 @@ pub async fn aside<F: Future>(waiting: F) -> F::Output {
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     occupied: AtomicUsize,
+    /// Of these, by what is ordinary.
+    ordinary: AtomicUsize,
     freed: Notify,
 }
 
@@ -36,18 +39,28 @@ impl Slots {
         self.occupied.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn ordinary(&self) -> usize {
+        self.ordinary.load(Ordering::Relaxed)
+    }
+
     /// Ends when a slot was freed that had not been seen yet.
     pub(crate) async fn freed(&self) {
         self.freed.notified().await;
     }
 
-    fn free(&self) {
+    fn free(&self, urgency: Urgency) {
         self.occupied.fetch_sub(1, Ordering::Relaxed);
+        if urgency == Urgency::Ordinary {
+            self.ordinary.fetch_sub(1, Ordering::Relaxed);
+        }
         self.freed.notify_one();
     }
 
-    fn occupy(&self) {
+    fn occupy(&self, urgency: Urgency) {
         self.occupied.fetch_add(1, Ordering::Relaxed);
+        if urgency == Urgency::Ordinary {
+            self.ordinary.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -55,15 +68,17 @@ impl Slots {
 #[derive(Debug)]
 pub(crate) struct Slot {
     slots: Arc<Slots>,
+    urgency: Urgency,
     /// How many of its parts wait aside at this moment.
     aside: AtomicUsize,
 }
 
 impl Slot {
-    pub(crate) fn take(slots: &Arc<Slots>) -> Arc<Self> {
-        slots.occupy();
+    pub(crate) fn take(slots: &Arc<Slots>, urgency: Urgency) -> Arc<Self> {
+        slots.occupy(urgency);
         Arc::new(Self {
             slots: Arc::clone(slots),
+            urgency,
             aside: AtomicUsize::new(0),
         })
     }
@@ -91,7 +106,7 @@ impl Slot {
     /// Frees the slot until the answer is dropped.
     fn leave(self: &Arc<Self>) -> Aside {
         if self.aside.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.slots.free();
+            self.slots.free(self.urgency);
         }
         Aside(Arc::clone(self))
     }
@@ -100,7 +115,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if self.aside.load(Ordering::Relaxed) == 0 {
-            self.slots.free();
+            self.slots.free(self.urgency);
         }
     }
 }
@@ -111,7 +126,7 @@ struct Aside(Arc<Slot>);
 impl Drop for Aside {
     fn drop(&mut self) {
         if self.0.aside.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.slots.occupy();
+            self.0.slots.occupy(self.0.urgency);
         }
     }
 }

@@ -3,6 +3,7 @@ mod failures;
 mod injections;
 mod known;
 mod policies;
+mod precedence;
 mod scripted;
 mod seats;
 mod server;

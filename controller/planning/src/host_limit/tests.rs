@@ -65,6 +65,7 @@ fn asked(
         workload: "me",
         since,
         severity: Severity::Warning,
+        waits: None,
     };
     let used = host_use(incidents, workloads, asker, resumed, now());
     match judge(&HostLimits::default(), &used, "me") {
@@ -279,8 +280,9 @@ fn i6_an_approved_plan_that_a_pause_caught_takes_nobodys_turn() {
 #[test]
 fn i6_those_about_to_act_count_as_if_it_were_stored() {
     let about_to = |names: &[&str]| {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        judge(&HostLimits::default(), &HostUse::default().and(&names), "me")
+        let names = names.iter().map(|name| ((*name).to_owned(), Severity::Warning));
+        let used = HostUse::default().and(&names.collect(), Severity::Warning);
+        judge(&HostLimits::default(), &used, "me")
     };
     assert_eq!(about_to(&["a"]), None);
     assert!(matches!(about_to(&["a", "b"]), Some(HostRuling::Busy(_))));
@@ -300,7 +302,8 @@ fn i12_a_message_names_a_few_workloads_however_many_there_are() {
 #[test]
 fn i6_the_hosts_hourly_budget_counts_every_workload_and_every_rung() {
     let one = |seconds: i64| acted("a", seconds);
-    let many: Vec<_> = (0..30).map(|n| one(600 + n)).collect();
+    // Of thirty; the last three are for what is critical.
+    let many: Vec<_> = (0..27).map(|n| one(600 + n)).collect();
     assert_eq!(word(&many, &[], None), "exhausted");
     assert_eq!(word(&many[1..], &[], None), "go");
     assert_eq!(word(&many[1..], &[healed("b", 3000)], None), "exhausted");
@@ -319,7 +322,7 @@ fn i6_the_hosts_hourly_budget_counts_every_workload_and_every_rung() {
 fn i6_every_restart_of_an_unhealthy_container_counts_however_few_of_them_are_remembered_in_full() {
     let mut restless = (*healed("a", 1000)).clone();
     if let Some(status) = &mut restless.status {
-        status.heals = (1..=29).map(|nth| ago(nth * 120)).collect();
+        status.heals = (1..=26).map(|nth| ago(nth * 120)).collect();
     }
     assert_eq!(word(&[], &[Arc::new(restless.clone())], None), "go");
     if let Some(status) = &mut restless.status {
@@ -353,6 +356,7 @@ fn what_is_graver_and_waits_for_its_turn_goes_first_and_keeps_no_more_places_tha
             workload: "me",
             since: None,
             severity,
+            waits: None,
         };
         let used = host_use(incidents, &[], asker, None, now());
         judge(
@@ -386,4 +390,191 @@ fn what_is_graver_and_waits_for_its_turn_goes_first_and_keeps_no_more_places_tha
     assert_eq!(of(critical, &two_wait), None);
     let own = [works("a"), waits("me", "critical")];
     assert_eq!(of(warning, &own), None, "of one's own workload the lease decides");
+}
+
+/// One that waits for its turn for so many seconds.
+fn waiting(workload: &str, severity: &str, seconds: i64) -> Arc<Incident> {
+    let held = json!({"type": "Held", "status": "True", "reason": "HostBusy", "message": "",
+        "lastTransitionTime": ago(seconds)});
+    let status = json!({"phase": "COUNCIL_REVIEW", "conditions": [held]});
+    incident(workload, &json!({"severity": severity}), &status)
+}
+
+fn working(workload: &str, severity: &str) -> Arc<Incident> {
+    let status = json!({"phase": "VERIFYING", "plan": plan("RESTART")});
+    incident(workload, &json!({"severity": severity}), &status)
+}
+
+/// Whether an incident of this severity, which waits for so many seconds, may act on `me` now.
+fn goes(limits: HostLimits, severity: Severity, waits: Option<i64>, incidents: &[Arc<Incident>]) -> bool {
+    let asker = Asker {
+        workload: "me",
+        since: None,
+        severity,
+        waits: waits.map(ago),
+    };
+    let used = host_use(incidents, &[], asker, None, now());
+    let limits = HostLimits {
+        workloads_per_minute: usize::MAX,
+        ..limits
+    };
+    judge(&limits, &used, "me").is_none()
+}
+
+const TWO: HostLimits = HostLimits {
+    concurrency: 2,
+    reserve: 1,
+    ..HostLimits::NONE
+};
+
+#[test]
+fn i6_a_critical_one_acts_beside_the_less_grave_ones_that_hold_the_places_and_no_more_than_the_reserve_do() {
+    let (warning, critical) = (Severity::Warning, Severity::Critical);
+    let two_warnings = [working("a", "warning"), working("b", "warning")];
+    assert!(goes(TWO, critical, None, &two_warnings));
+    assert!(!goes(TWO, warning, None, &two_warnings));
+    assert!(!goes(TWO, Severity::Info, None, &two_warnings));
+    let none_kept = HostLimits { reserve: 0, ..TWO };
+    assert!(!goes(none_kept, critical, None, &two_warnings));
+    // The reserve has one place, and is for going beside what is less grave.
+    let mixed = [
+        working("a", "warning"),
+        working("b", "warning"),
+        working("c", "critical"),
+    ];
+    assert!(!goes(TWO, critical, None, &mixed));
+    assert!(goes(TWO, critical, None, &mixed[1..]));
+    let two_critical = [working("a", "critical"), working("b", "critical")];
+    assert!(!goes(TWO, critical, None, &two_critical));
+    let one_at_a_time = HostLimits {
+        concurrency: 1,
+        ..TWO
+    };
+    assert!(goes(one_at_a_time, critical, None, &two_warnings[..1]));
+    assert!(!goes(one_at_a_time, critical, None, &two_critical[..1]));
+    // Of what is about to act the same holds.
+    let about_to: BTreeMap<String, Severity> = [("a", warning), ("b", warning)]
+        .map(|(name, severity)| (name.to_owned(), severity))
+        .into();
+    let used = |critical_asks| HostUse {
+        critical: critical_asks,
+        ..HostUse::default()
+    };
+    assert_eq!(busy(&TWO, &used(true).and(&about_to, critical)), None);
+    assert!(busy(&TWO, &used(false).and(&about_to, warning)).is_some());
+}
+
+#[test]
+fn i6_the_last_tenth_of_the_hours_actions_is_for_what_is_critical() {
+    let of = |used, critical| {
+        let used = HostUse {
+            used,
+            critical,
+            ..HostUse::default()
+        };
+        exhausted(&HostLimits::default(), &used)
+    };
+    assert_eq!(of(26, false), None);
+    assert!(of(27, false).is_some_and(|why| why.contains("the last 3 are for what is critical")));
+    assert_eq!(of(29, true), None);
+    assert!(of(30, true).is_some());
+}
+
+#[test]
+fn what_has_let_others_go_first_for_five_minutes_goes_beside_them_and_keeps_no_critical_one_from_the_reserve()
+{
+    let (warning, critical) = (Severity::Warning, Severity::Critical);
+    let one_free = [
+        working("a", "warning"),
+        waiting("b", "critical", 10),
+        waiting("c", "critical", 9),
+    ];
+    assert!(!goes(TWO, warning, Some(299), &one_free));
+    assert!(goes(TWO, warning, Some(300), &one_free));
+    // Beside critical ones that hold the places, too; but not beside its equals.
+    let both = [working("a", "critical"), working("b", "critical")];
+    assert!(!goes(TWO, warning, Some(299), &both));
+    assert!(goes(TWO, warning, Some(300), &both));
+    assert!(!goes(
+        TWO,
+        warning,
+        Some(300),
+        &[working("a", "warning"), working("b", "warning")]
+    ));
+    // However many are overdue, the reserve is there for what is critical.
+    let many: Vec<_> = (0..50)
+        .map(|n| waiting(&format!("w{n}"), "warning", 400))
+        .collect();
+    assert!(goes(TWO, critical, None, &many));
+    let held = [vec![working("a", "warning"), working("b", "warning")], many].concat();
+    assert!(goes(TWO, critical, None, &held));
+    // Where none is kept, it is let go first.
+    let none_kept = HostLimits { reserve: 0, ..TWO };
+    let one = |waits| [working("a", "warning"), waiting("b", "warning", waits)];
+    assert!(!goes(none_kept, critical, None, &one(300)));
+    assert!(goes(none_kept, critical, None, &one(299)));
+}
+
+/// Critical trouble that never ceases, each of which takes a minute; and warnings.
+#[test]
+fn an_endless_stream_of_critical_trouble_keeps_no_warning_waiting_for_more_than_five_minutes_and_their_remedies()
+ {
+    for reserve in [0, 1] {
+        endless(HostLimits { reserve, ..TWO });
+    }
+}
+
+fn endless(limits: HostLimits) {
+    const TAKES: i64 = 60;
+    // Name, severity, since when it waits, since when it is worked on.
+    let mut all: Vec<(String, &str, i64, Option<i64>)> = (0..3)
+        .map(|n| (format!("warning-{n}"), "warning", 0, None))
+        .collect();
+    let mut begun: BTreeMap<String, i64> = BTreeMap::new();
+    for second in 0..1200_i64 {
+        all.retain(|(.., since)| since.is_none_or(|since| second - since < TAKES));
+        if second % 10 == 0 {
+            all.push((format!("critical-{second}"), "critical", second, None));
+        }
+        // Those of the first names are reconciled first: the worst order for the warnings.
+        let mut names: Vec<String> = all
+            .iter()
+            .filter(|one| one.3.is_none())
+            .map(|one| one.0.clone())
+            .collect();
+        names.sort();
+        for name in names {
+            let me = all.iter().position(|one| one.0 == name).unwrap();
+            let others: Vec<Arc<Incident>> = all
+                .iter()
+                .filter(|one| one.0 != name)
+                .map(|(name, severity, since, at)| match at {
+                    Some(_) => working(name, severity),
+                    None => waiting(name, severity, second - since),
+                })
+                .collect();
+            let severity = match all[me].1 {
+                "critical" => Severity::Critical,
+                _ => Severity::Warning,
+            };
+            if goes(limits, severity, Some(second - all[me].2), &others) {
+                all[me].3 = Some(second);
+                begun.insert(name, second - all[me].2);
+            }
+        }
+        let at_work = all.iter().filter(|one| one.3.is_some()).count();
+        assert!(
+            at_work <= limits.concurrency + limits.reserve,
+            "{at_work} at {second}"
+        );
+    }
+    let bound = i64::try_from(YIELDS_AT_MOST.as_secs()).unwrap() + 3 * TAKES;
+    for n in 0..3 {
+        let waited = begun.get(&format!("warning-{n}")).copied();
+        assert!(
+            waited.is_some_and(|waited| waited <= bound),
+            "warning-{n} waited {waited:?} s"
+        );
+    }
+    assert!(begun.keys().any(|name| name.starts_with("critical")));
 }

@@ -1,9 +1,10 @@
 //! Which workload an incident is about, which policy governs it, and who else works on it. Pure: who else is about
 //! to work on it without having stored that is the reconciler's to know.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
+use aegis_api::incident::Severity;
 use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::scalar::{ContainerName, ResourceName};
 use aegis_api::{
@@ -20,7 +21,7 @@ use crate::covering::covering;
 use crate::detection::episode::DETECTOR;
 use crate::governing::{Doubt, Governing, governing};
 use crate::hold::{self, Hold};
-use crate::host_limit::{HostLimits, HostUse, asker, host_use};
+use crate::host_limit::{HostLimits, HostUse, YIELDS_AT_MOST, asker, host_use};
 use crate::host_reading::HostReading;
 use crate::ledger;
 use crate::serving::naming;
@@ -266,10 +267,21 @@ fn active_incident(incident: &Incident, workload: &str, observed: &Observed) -> 
             .map(|status| status.phase)
             .unwrap_or_default()
     };
+    // The graver goes first, for as long as the other has not waited its time.
+    let turn = |incident: &Incident| {
+        let (opened, name) = age(incident);
+        let waits = opened.map(|opened| Time(opened).age(observed.now));
+        let is_overdue = waits.is_some_and(|waits| waits >= YIELDS_AT_MOST);
+        let severity = match is_overdue {
+            true => Severity::Critical,
+            false => incident.spec.severity,
+        };
+        (Reverse(severity), opened, name)
+    };
     let is_next = |other: &Incident| {
         phase(other) == Phase::Received
             && mine == Phase::Received
-            && age(other) < age(incident)
+            && turn(other) < turn(incident)
             && !only_waits(other)
     };
     let others: Vec<&Arc<Incident>> = others.collect();

@@ -553,3 +553,72 @@ async fn an_observer_hears_of_what_waits_and_what_runs() {
     );
     assert_eq!(heard.last(), Some(&Activity::Load { depth: 0, active: 0 }));
 }
+
+/// Names that begin with `critical` are urgent.
+fn by_name(name: &str) -> Urgency {
+    match name.starts_with("critical") {
+        true => Urgency::Urgent,
+        false => Urgency::Ordinary,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_ordinary_objects_hold_their_places_an_urgent_one_starts_at_once() {
+    let slow = |name: String, _| async move {
+        if !name.starts_with("critical") {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        Ok(Action::AwaitChange)
+    };
+    let mut rig = rig_with(slow, |controller| controller.concurrency(4).urgent(by_name));
+    for number in 0..40 {
+        rig.ask(&format!("warning-{number}"), "store");
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rig.ask("critical", "store");
+    let (first, at) = rig.next_at().await;
+    assert_eq!((first.name.as_str(), at), ("critical", 100));
+    // The others get on, three at a time.
+    for _ in 0..40 {
+        rig.next().await;
+    }
+    rig.nothing_for(MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn urgent_objects_that_never_cease_keep_an_ordinary_one_waiting_for_eight_of_them_and_no_longer() {
+    let endless = |name: String, _| async move {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        Ok(match name.starts_with("critical") {
+            true => Action::Requeue(Duration::from_millis(1)),
+            false => Action::AwaitChange,
+        })
+    };
+    let mut rig = rig_with(endless, |controller| controller.concurrency(1).urgent(by_name));
+    for number in 0..20 {
+        rig.ask(&format!("critical-{number:02}"), "store");
+        rig.ask(&format!("warning-{number:02}"), "store");
+    }
+    let mut warnings = 0;
+    for _ in 0..20 * 9 {
+        let seen = rig.next().await;
+        warnings += u32::from(seen.name.starts_with("warning"));
+    }
+    // The very first may have passed none over.
+    assert!((19..=20).contains(&warnings), "{warnings}: one of nine");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_knows_nothing_urgent_keeps_no_place_back() {
+    let slow = |_: String, _| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(Action::AwaitChange)
+    };
+    let mut rig = rig_with(slow, |controller| controller.concurrency(4));
+    for number in 0..4 {
+        rig.ask(&format!("thing-{number}"), "store");
+    }
+    for _ in 0..4 {
+        assert_eq!(rig.next_at().await.1, 1000);
+    }
+}

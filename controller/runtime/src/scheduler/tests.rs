@@ -41,7 +41,8 @@ async fn of_two_times_the_earlier_wins_and_says_why() {
         Due {
             key: 1,
             why: "store",
-            at: now + ms(5)
+            at: now + ms(5),
+            urgency: Urgency::Ordinary,
         }
     );
     scheduler.finish(&1);
@@ -228,4 +229,53 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(follow_the_model(steps));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_those_whose_time_has_come_the_urgent_ones_come_out_first_each_line_in_its_order() {
+    let mut scheduler = Scheduler::new();
+    let now = Instant::now();
+    scheduler.schedule('a', now, "store");
+    scheduler.schedule_as('y', now + ms(2), "store", Urgency::Urgent);
+    scheduler.schedule_as('x', now + ms(1), "store", Urgency::Urgent);
+    scheduler.schedule_as('z', now + ms(100), "store", Urgency::Urgent);
+    scheduler.schedule('b', now, "store");
+    tokio::time::advance(ms(5)).await;
+    assert_eq!(scheduler.depth(), 4);
+    for key in ['x', 'y', 'a', 'b', 'z'] {
+        assert_eq!(scheduler.next().await.unwrap().key, key);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_urgent_while_it_waits_or_runs_moves_to_the_other_line_at_the_time_it_had() {
+    let mut scheduler = Scheduler::new();
+    let now = Instant::now();
+    for key in 1..=3 {
+        scheduler.schedule(key, now, "store");
+    }
+    scheduler.schedule_as(3, now + ms(50), "resync", Urgency::Urgent);
+    let due = scheduler.next().await.unwrap();
+    assert_eq!((due.key, due.at, due.why), (3, now, "store"));
+    scheduler.schedule_as(3, now, "docker", Urgency::Urgent);
+    scheduler.finish(&3);
+    assert_eq!(taken(&mut scheduler), Some(3));
+    // And back, where it is not urgent any more.
+    scheduler.schedule_as(2, now, "store", Urgency::Urgent);
+    scheduler.schedule(2, now, "store");
+    assert_eq!((taken(&mut scheduler), taken(&mut scheduler)), (Some(1), Some(2)));
+    assert_eq!((scheduler.depth(), scheduler.running()), (0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_only_urgent_ones_fit_an_ordinary_one_waits_and_is_not_lost() {
+    let mut scheduler = Scheduler::new();
+    let now = Instant::now();
+    scheduler.schedule(1, now, "store");
+    let urgent_only = std::future::poll_fn(|cx| scheduler.poll_due(cx, false));
+    assert!(tokio::time::timeout(ms(100), urgent_only).await.is_err());
+    scheduler.schedule_as(2, now, "store", Urgency::Urgent);
+    let due = std::future::poll_fn(|cx| scheduler.poll_due(cx, false)).await;
+    assert_eq!((due.key, due.urgency), (2, Urgency::Urgent));
+    assert_eq!(taken(&mut scheduler), Some(1));
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aegis_api::audit::Actor;
-use aegis_api::incident::{JoinedAlert, Source};
+use aegis_api::incident::{JoinedAlert, Severity, Source};
 use aegis_api::{Incident, Kind, KindInfo};
 use aegis_runtime::{Store, StoreError};
 use tokio::sync::Notify;
@@ -42,6 +42,8 @@ pub(crate) struct Repeats {
     count: u32,
     /// Its sender had said that it is over, and now it is not.
     fires_again: bool,
+    /// How grave it is, where that is graver than what the incident is so far.
+    graver: Option<Severity>,
     /// Alerts of other ids that were folded into it, the newest last; as many as it keeps.
     folded: Source,
 }
@@ -49,11 +51,17 @@ pub(crate) struct Repeats {
 impl Repeats {
     /// One alert of another id, to be written at once.
     pub(super) fn one(folded: JoinedAlert) -> Self {
+        Self::of(Some(folded), None, false)
+    }
+
+    /// One repeat, by an alert of another id where one is given.
+    pub(super) fn of(folded: Option<JoinedAlert>, graver: Option<Severity>, fires_again: bool) -> Self {
         Self {
             count: 1,
-            fires_again: false,
+            fires_again,
+            graver,
             folded: Source {
-                joined: vec![folded],
+                joined: folded.into_iter().collect(),
                 ..Source::default()
             },
         }
@@ -63,6 +71,7 @@ impl Repeats {
     fn add(&mut self, more: Self) {
         self.count = self.count.saturating_add(more.count);
         self.fires_again |= more.fires_again;
+        self.graver = self.graver.max(more.graver);
         for alert in more.folded.joined {
             self.folded.join(alert);
         }
@@ -70,17 +79,12 @@ impl Repeats {
 }
 
 impl Tally {
-    /// Counts a repeat of this incident, by an alert of another id where one is given. Answers what is to be written now,
-    /// if it is: what fires again after its sender had said that it is over always is.
-    pub(super) fn add(
-        &self,
-        incident: &str,
-        folded: Option<JoinedAlert>,
-        fires_again: bool,
-        now: Instant,
-    ) -> Option<Repeats> {
+    /// Counts a repeat of this incident. Answers what is to be written now, if it is: what fires again after its sender had
+    /// said that it is over always is, and what makes the incident graver, which then goes before others.
+    pub(super) fn add(&self, incident: &str, repeat: Repeats, now: Instant) -> Option<Repeats> {
         let mut inner = self.inner();
-        let is_due = fires_again
+        let is_due = repeat.fires_again
+            || repeat.graver.is_some()
             || inner.closed
             || inner
                 .written
@@ -88,14 +92,7 @@ impl Tally {
                 .is_none_or(|at| now.duration_since(*at) >= WAITS)
             || (inner.waiting.len() >= MOST && !inner.waiting.contains_key(incident));
         let mut repeats = inner.waiting.remove(incident).unwrap_or_default();
-        repeats.add(Repeats {
-            count: 1,
-            fires_again,
-            folded: Source {
-                joined: folded.into_iter().collect(),
-                ..Source::default()
-            },
-        });
+        repeats.add(repeat);
         if is_due {
             inner.written.insert(incident.to_owned(), now);
             return Some(repeats);
@@ -169,8 +166,13 @@ pub(super) async fn write(store: &Store, name: &str, repeats: Repeats) -> Result
                     name: current.name().to_owned(),
                 });
             }
-        } else if repeats.fires_again {
-            spec.source.resolved_at = None;
+        } else {
+            spec.severity = repeats
+                .graver
+                .map_or(spec.severity, |graver| graver.max(spec.severity));
+            if repeats.fires_again {
+                spec.source.resolved_at = None;
+            }
         }
         for alert in repeats.folded.joined {
             // What only follows from this trouble makes it no graver.
@@ -212,21 +214,45 @@ mod tests {
         }
     }
 
+    fn repeat() -> Repeats {
+        Repeats::of(None, None, false)
+    }
+
+    #[test]
+    fn what_makes_an_incident_graver_is_written_at_once_with_all_that_waits() {
+        let (tally, now) = (Tally::default(), Instant::now());
+        tally.add("i", repeat(), now);
+        assert!(tally.add("i", Repeats::one(alert(1)), now).is_none());
+        let critical = Some(Severity::Critical);
+        let written = tally
+            .add("i", Repeats::of(Some(alert(2)), critical, false), now)
+            .unwrap();
+        assert_eq!(
+            (written.count, written.graver, written.folded.joined.len()),
+            (2, critical, 2)
+        );
+        tally.put_back("i", written);
+        assert_eq!(
+            tally.add("i", Repeats::of(None, None, true), now).unwrap().graver,
+            critical
+        );
+    }
+
     #[test]
     fn i12_repeats_of_one_second_are_one_write_and_none_is_lost() {
         let (tally, now) = (Tally::default(), Instant::now());
         assert_eq!(
-            tally.add("i", None, false, now).unwrap().count,
+            tally.add("i", repeat(), now).unwrap().count,
             1,
             "the first at once"
         );
         for _ in 0..100_000 {
-            assert!(tally.add("i", None, false, now).is_none());
+            assert!(tally.add("i", repeat(), now).is_none());
         }
-        let later = tally.add("i", None, false, now + WAITS).unwrap();
+        let later = tally.add("i", repeat(), now + WAITS).unwrap();
         assert_eq!(later.count, 100_001);
         assert_eq!(
-            tally.add("j", None, false, now).unwrap().count,
+            tally.add("j", repeat(), now).unwrap().count,
             1,
             "others do not wait for it"
         );
@@ -235,16 +261,16 @@ mod tests {
     #[test]
     fn i12_alerts_of_ever_new_ids_are_bounded_and_all_counted() {
         let (tally, now) = (Tally::default(), Instant::now());
-        tally.add("i", None, false, now);
+        tally.add("i", repeat(), now);
         for id in 0..1000 {
-            tally.add("i", Some(alert(id)), false, now);
+            tally.add("i", Repeats::one(alert(id)), now);
         }
         let repeats = tally.inner().waiting.get("i").cloned().unwrap();
         assert_eq!((repeats.count, repeats.folded.joined.len()), (1000, 20));
         for incident in 0..2 * MOST {
             let name = format!("x-{incident}");
-            tally.add(&name, None, false, now);
-            tally.add(&name, None, false, now);
+            tally.add(&name, repeat(), now);
+            tally.add(&name, repeat(), now);
         }
         assert!(tally.inner().waiting.len() <= MOST);
     }
@@ -252,9 +278,9 @@ mod tests {
     #[test]
     fn what_could_not_be_written_is_counted_with_the_next() {
         let (tally, now) = (Tally::default(), Instant::now());
-        let first = tally.add("i", Some(alert(1)), false, now).unwrap();
+        let first = tally.add("i", Repeats::one(alert(1)), now).unwrap();
         tally.put_back("i", first);
-        let both = tally.add("i", None, true, now).unwrap();
+        let both = tally.add("i", Repeats::of(None, None, true), now).unwrap();
         assert_eq!((both.count, both.folded.joined.len()), (2, 1));
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use aegis_api::facets::key;
 use aegis_api::incident::{DETECTOR, JoinedAlert, MOST_JOINED};
 use aegis_api::naming::{hashed, resource_name};
+use aegis_api::precedence::Urgency;
 use aegis_api::scalar::ResourceName;
 use aegis_api::wire::{IncidentResult, incident_id};
 use aegis_api::{ConditionType, Incident, Kind, KindInfo, Reason, RemediationPolicy, Time, Workload};
@@ -168,13 +169,13 @@ async fn fires(
         workloads,
     } = *opening;
     if let Some(incident) = earlier.taking_repeats(alert, now) {
-        let counted = count(state, store, incident, alert.joined_before(incident)).await;
+        let counted = count(state, store, incident, alert, alert.joined_before(incident)).await;
         return Ok(counted.map(|incident| (incident, Outcome::Repeated)));
     }
     let folded =
         detected(state, alert, named, workloads).or_else(|| burst(state, alert, named, workloads, now));
     if let Some(incident) = folded {
-        let counted = count(state, store, &incident, Some(alert.joined())).await;
+        let counted = count(state, store, &incident, alert, Some(alert.joined())).await;
         return Ok(counted.map(|incident| (incident, Outcome::Folded)));
     }
     if let Some((root, workload)) = root(state, alert, named, workloads, now) {
@@ -198,7 +199,7 @@ async fn fires(
             Ok(opened.map(|incident| (incident, Outcome::Opened)))
         }
         Room::On(incident) => {
-            let counted = count(state, store, &incident, Some(alert.joined())).await;
+            let counted = count(state, store, &incident, alert, Some(alert.joined())).await;
             Ok(counted.map(|incident| (incident, Outcome::Folded)))
         }
     }
@@ -440,16 +441,19 @@ async fn count(
     state: &ServerState,
     store: &Store,
     incident: &Arc<Incident>,
+    alert: &Alert,
     folded: Option<JoinedAlert>,
 ) -> Result<Arc<Incident>, StoreError> {
     let source = &incident.spec.source;
+    // What only follows from this trouble makes it no graver.
+    let is_own = folded.as_ref().is_none_or(|folded| folded.inhibited.is_none());
+    let is_graver = is_own && !incident.is_finished() && alert.severity > incident.spec.severity;
+    let graver = is_graver.then_some(alert.severity);
     // Another alert of the same incident takes nothing back of what its own sender said.
     let may = folded.is_none() || source.kind == DETECTOR;
     let fires_again = source.resolved_at.is_some() && !incident.is_finished() && may;
-    let Some(repeats) = state
-        .tally
-        .add(incident.name(), folded, fires_again, Instant::now())
-    else {
+    let repeat = Repeats::of(folded, graver, fires_again);
+    let Some(repeats) = state.tally.add(incident.name(), repeat, Instant::now()) else {
         return Ok(Arc::clone(incident));
     };
     match tally::write(store, incident.name(), repeats.clone()).await {
@@ -492,8 +496,10 @@ fn room(state: &ServerState, store: &Store, opening: &Opening<'_>) -> Result<Roo
             }
         }
     }
+    // What is critical has a rate of its own: a flood of the rest refuses none of it.
     let sender = &store.actor().user;
-    match state.rate.take(sender, Instant::now()) {
+    let urgency = Urgency::from(opening.alert.severity);
+    match state.rate.take_as(sender, urgency, Instant::now()) {
         Ok(()) => Ok(Room::Open),
         Err(seconds) => {
             let why = "this token opens more incidents a second than it may: send the alert again later";

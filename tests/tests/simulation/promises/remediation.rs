@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aegis_api::incident::{ApprovalDecision, Patch, Plan, Stage};
+use aegis_api::incident::{ApprovalDecision, Patch, Plan, Severity, Stage};
 use aegis_api::proposal::{Action, Verdict};
 use aegis_api::scalar::Time;
 use aegis_api::{
@@ -318,13 +318,14 @@ fn holds_a_turn(incident: &Incident) -> bool {
 /// I6: automation begins on a workload only while fewer others are being remedied than the host allows.
 pub(crate) fn i6_no_more_workloads_at_a_time_than_the_host_allows(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
-    let mut turns: BTreeMap<String, String> = BTreeMap::new();
+    let mut turns: BTreeMap<String, (String, Severity)> = BTreeMap::new();
     for record in &evidence.records {
         let Some(incident) = record.object.typed::<Incident>() else {
             continue;
         };
         let uid = record.object.uid().to_owned();
         let status = incident.status.clone().unwrap_or_default();
+        let severity = incident.spec.severity;
         let Some(workload) = status
             .workload
             .filter(|_| record.verb != Verb::Deleted && holds_a_turn(&incident))
@@ -333,16 +334,13 @@ pub(crate) fn i6_no_more_workloads_at_a_time_than_the_host_allows(evidence: &Evi
             continue;
         };
         let by_human = status.plan.is_some_and(|plan| is_by_human(&incident, &plan));
-        let begins = turns.insert(uid, workload.to_string()).is_none();
-        let others: BTreeSet<&String> = turns
-            .values()
-            .filter(|other| **other != workload.to_string())
-            .collect();
-        if begins
-            && !by_human
-            && status.phase == Phase::Approved
-            && others.len() >= evidence.limits.concurrency
-        {
+        let begins = turns.insert(uid, (workload.to_string(), severity)).is_none();
+        let others = || turns.values().filter(|(other, _)| *other != workload.to_string());
+        // By the reserve it may begin beside what is not as grave, or graver than it.
+        let unlike = others().filter(|(_, other)| *other != severity).count();
+        let most = evidence.limits.concurrency + evidence.limits.reserve.min(unlike);
+        let others: BTreeSet<&String> = others().map(|(other, _)| other).collect();
+        if begins && !by_human && status.phase == Phase::Approved && others.len() >= most {
             broken.push(format!(
                 "{} begins on {workload} at {} while {others:?} are being remedied",
                 incident.name(),

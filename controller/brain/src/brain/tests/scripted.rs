@@ -18,6 +18,24 @@ pub(super) enum Say {
     Fail(ProviderError),
     /// Does not answer within a minute, or what is left of the budget.
     Hang,
+    /// Answers with the text what mentions this word, and hangs otherwise.
+    OnlyAbout(&'static str, String),
+}
+
+impl Say {
+    /// What it does when it is asked this.
+    fn asked(&self, prompt: &Prompt) -> Self {
+        match self {
+            Self::OnlyAbout(word, answer) => {
+                let mut messages = prompt.messages().iter();
+                match messages.any(|message| message.content.contains(word)) {
+                    true => Self::Text(answer.clone()),
+                    false => Self::Hang,
+                }
+            }
+            other => other.clone(),
+        }
+    }
 }
 
 /// The script and what was asked. The last line is given again and again.
@@ -82,11 +100,12 @@ impl Provider for Scripted {
                 asked.push(request.prompt.clone());
                 asked.len() - 1
             };
-            match self.script.get(number).or(self.script.last()).unwrap() {
+            let say = self.script.get(number).or(self.script.last()).unwrap();
+            match say.asked(request.prompt) {
                 Say::Text(text) => {
-                    sink(Delta::Text(text));
+                    sink(Delta::Text(&text));
                     Ok(Completion {
-                        text: text.clone(),
+                        text,
                         usage: Usage {
                             prompt: 1000,
                             completion: 500,
@@ -94,8 +113,8 @@ impl Provider for Scripted {
                         notes: Vec::new(),
                     })
                 }
-                Say::Fail(error) => Err(error.clone()),
-                Say::Hang => {
+                Say::Fail(error) => Err(error),
+                Say::Hang | Say::OnlyAbout(..) => {
                     let after = std::time::Duration::from_secs(60);
                     tokio::time::sleep_until(request.deadline.min(tokio::time::Instant::now() + after)).await;
                     Err(ProviderError::Timeout {

@@ -336,9 +336,9 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
 fn i6_the_hosts_limits_bind_automation_and_no_human() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     for (busy, minute, used, expected) in [
-        (&["a"][..], &["a", "b"][..], 29, "allow"),
-        (&["a", "b"], &["a", "b"], 29, "wait HostBusy"),
-        (&["a", "b"], &["a", "b", "c"], 29, "ask BlastRadius"),
+        (&["a"][..], &["a", "b"][..], 26, "allow"),
+        (&["a", "b"], &["a", "b"], 26, "wait HostBusy"),
+        (&["a", "b"], &["a", "b", "c"], 26, "ask BlastRadius"),
         (&[], &["a", "b", "c"], 0, "ask BlastRadius"),
         (&[], &["a", "b", "c"], 30, "ask HostBudgetExhausted"),
     ] {

@@ -1,6 +1,9 @@
 //! Asks the brain: the words it streams go to the feed as they come, and nothing waits for
 //! an answer that is not needed any more. Changes nothing; does I/O through the brain.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aegis_api::precedence::Urgency;
 use aegis_api::proposal::{Analysis, Seat, Vote};
 use aegis_api::wire::{AiRestart, incident_id};
 use aegis_api::{Incident, Kind, Reason};
@@ -25,20 +28,24 @@ pub(in crate::incident) async fn analyse(
         .and_then(|version| version.parse().ok())
         .unwrap_or_default();
     let mut live = reconciler.context.feed.live_answer_after(id, revision);
-    let mut on_chunk = |chunk: Chunk<'_>| match chunk {
-        Chunk::Text(text) => live.say(text),
-        Chunk::Restart { provider, reason } => {
-            let restart = AiRestart {
-                provider: provider.to_owned(),
-                reason: reason.to_owned(),
-            };
-            // For clients that only ever append, the chunk says it, too.
-            live.restart(&format!("\n[{provider}: {reason}]\n"), restart);
+    let heard = AtomicBool::new(false);
+    let mut on_chunk = |chunk: Chunk<'_>| {
+        heard.store(true, Ordering::Relaxed);
+        match chunk {
+            Chunk::Text(text) => live.say(text),
+            Chunk::Restart { provider, reason } => {
+                let restart = AiRestart {
+                    provider: provider.to_owned(),
+                    reason: reason.to_owned(),
+                };
+                // For clients that only ever append, the chunk says it, too.
+                live.restart(&format!("\n[{provider}: {reason}]\n"), restart);
+            }
         }
     };
     let brain = for_policy(reconciler, incident);
     let analysis = brain.analyse(case, &mut on_chunk);
-    cancel_if_superseded(reconciler, incident, analysis).await
+    cancel_if_superseded(reconciler, incident, &heard, analysis).await
 }
 
 /// One seat's vote; `None` where it is not needed any more.
@@ -51,7 +58,9 @@ pub(super) async fn vote(
 ) -> Option<Vote> {
     let brain = for_policy(reconciler, incident);
     let vote = brain.review(seat, case, analysis, &incident.status.votes);
-    cancel_if_superseded(reconciler, incident, vote).await
+    // Nothing is heard of a vote before it is there.
+    let heard = AtomicBool::new(false);
+    cancel_if_superseded(reconciler, incident, &heard, vote).await
 }
 
 /// The brain as the incident's policy wants it; as the controller has it, where the policy names an unknown provider.
@@ -76,10 +85,11 @@ fn for_policy(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> 
         })
 }
 
-/// The answer; or, where the incident goes away or a human chooses an action meanwhile, an end of the question.
+/// The answer; or an end of the question, where it is superseded.
 async fn cancel_if_superseded<T>(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
+    heard: &AtomicBool,
     answer: impl Future<Output = T>,
 ) -> Option<T> {
     // A model that hangs keeps no other incident from its execution or verification.
@@ -87,20 +97,29 @@ async fn cancel_if_superseded<T>(
         tokio::select! {
             biased;
             answer = answer => Some(answer),
-            () = superseded(reconciler, incident) => None,
+            () = superseded(reconciler, incident, heard) => None,
         }
     })
     .await
 }
 
-async fn superseded(reconciler: &IncidentReconciler, incident: &ValidatedIncident) {
+/// Whether the answer is not needed any more: the incident went away, or a human chose an action meanwhile. Or it became
+/// critical before a word was heard: then it is asked again, and waits no longer among those that are not.
+fn is_superseded(now: Option<&Incident>, asked: &Incident, heard: bool) -> bool {
+    let urgency = |incident: &Incident| Urgency::from(incident.spec.severity);
+    now.is_none_or(|now| {
+        let overtakes = urgency(now) == Urgency::Urgent && urgency(asked) == Urgency::Ordinary;
+        now.metadata.uid != asked.metadata.uid
+            || now.spec.override_ != asked.spec.override_
+            || (overtakes && !heard)
+    })
+}
+
+async fn superseded(reconciler: &IncidentReconciler, incident: &ValidatedIncident, heard: &AtomicBool) {
     let store = &reconciler.context.store;
     let is_superseded = || {
         let now = store.get::<Incident>(incident.incident.name());
-        now.is_none_or(|now| {
-            now.metadata.uid != incident.incident.metadata.uid
-                || now.spec.override_ != incident.incident.spec.override_
-        })
+        is_superseded(now.as_deref(), &incident.incident, heard.load(Ordering::Relaxed))
     };
     while !is_superseded() {
         if let Ok(mut changes) = store.watch(None) {
@@ -108,5 +127,28 @@ async fn superseded(reconciler: &IncidentReconciler, incident: &ValidatedInciden
         }
         // A watch ends when it falls behind, or for good when the store closes.
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_api::incident::Severity;
+    use aegis_planning::incident::testing::{REPORT, incident};
+
+    use super::*;
+
+    #[test]
+    fn a_question_about_what_becomes_critical_is_asked_again_unless_the_answer_has_begun() {
+        let asked = incident(REPORT, "{}");
+        let mut graver = asked.clone();
+        graver.spec.severity = Severity::Critical;
+        assert!(is_superseded(Some(&graver), &asked, false));
+        assert!(!is_superseded(Some(&graver), &asked, true));
+        assert!(
+            !is_superseded(Some(&graver), &graver, false),
+            "it was asked as such"
+        );
+        assert!(!is_superseded(Some(&asked), &asked, false));
+        assert!(is_superseded(None, &asked, true), "it is gone");
     }
 }

@@ -156,6 +156,28 @@ async fn an_answer_is_not_waited_for_once_a_human_has_chosen_or_the_incident_is_
 }
 
 #[tokio::test]
+async fn an_incident_that_becomes_critical_while_it_waits_for_a_model_is_asked_about_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (reconciler, incident, _state) = world(&url).await;
+    let store = reconciler.context.store.clone();
+    let case = case();
+    let sender = async {
+        // It is asked, and says nothing.
+        let asked = listener.accept().await.unwrap();
+        let graver = |incident: &Incident| {
+            let mut spec = incident.spec.clone();
+            spec.severity = aegis_api::incident::Severity::Critical;
+            Ok(spec)
+        };
+        store.edit_spec::<Incident, _>("inc", graver).await.unwrap();
+        asked
+    };
+    let (outcome, _asked) = tokio::join!(ask::analyse(&reconciler, &incident, &case), sender);
+    assert!(outcome.is_none(), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn the_live_stream_ends_with_the_words_of_who_decided() {
     let (reconciler, incident, _state) = world(&model(true).await).await;
     let mut words = stream(&reconciler);

@@ -62,6 +62,35 @@ async fn the_gravest_of_a_burst_is_what_the_incident_is() {
 }
 
 #[tokio::test]
+async fn what_becomes_critical_is_so_at_once_be_it_of_a_burst_or_a_repeat_of_the_alert_itself() {
+    use aegis_api::incident::Severity;
+    for id in ["a", "b"] {
+        let server = close().await;
+        // Repeats of this second wait to be written.
+        for _ in 0..3 {
+            fire(&server, "a", "Slow", "web").await;
+        }
+        assert_eq!(incidents(&server)[0].spec.severity, Severity::Warning);
+        let body =
+            json!({"incident_id": id, "alert_type": "Slow", "container_name": "web", "severity": "critical"});
+        post(&server, "/webhook", body.to_string()).await;
+        let incident = &incidents(&server)[0];
+        assert_eq!(
+            (incident.spec.severity, incident.spec.count),
+            (Severity::Critical, 4),
+            "{id}"
+        );
+        fire(&server, "a", "Slow", "web").await;
+        server.flush().await;
+        assert_eq!(
+            incidents(&server)[0].spec.severity,
+            Severity::Critical,
+            "it gets no less grave"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_one_alert_of_a_burst_is_not_the_end_of_the_others() {
     let server = close().await;
     fire(&server, "a", "Slow", "web").await;
