@@ -2663,7 +2663,7 @@ export interface components {
             servingLeast: number;
         };
         /** @description What a condition is about. */
-        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "RequestsCounted" | "ContainerNamed" | "SenderResolved" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned" | "CureNeeded";
+        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "RequestsCounted" | "ContainerNamed" | "SenderResolved" | "Silenced" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned" | "CureNeeded";
         /** @description What `POST /files/confirm` takes: held deletions of one kind that are to be carried out. */
         Confirm: {
             /** @description The kind, by any of its names. */
@@ -3443,7 +3443,7 @@ export interface components {
             trust?: number;
         };
         /** @description Why a condition is as it is. */
-        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "ProbeUnreachable" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "AddressTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "ContainerPaused" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Removed" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NotNginx" | "NoAddress" | "TemplateError" | "ConfigRefused" | "NotConfigurable" | "ReloadUnproved" | "ScaledOut" | "ScaledIn" | "OnTarget" | "Stabilizing" | "RateLimited" | "WarmingUp" | "AtMaximum" | "AtMinimum" | "DirectionPaused" | "ErrorBrake" | "ManualHold" | "MetricUnavailable" | "LogRead" | "LogUnreadable" | "LogMissing" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "PassedOn" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
+        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "ProbeUnreachable" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "AddressTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "ContainerPaused" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Removed" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NotNginx" | "NoAddress" | "TemplateError" | "ConfigRefused" | "NotConfigurable" | "ReloadUnproved" | "ScaledOut" | "ScaledIn" | "OnTarget" | "Stabilizing" | "RateLimited" | "WarmingUp" | "AtMaximum" | "AtMinimum" | "DirectionPaused" | "ErrorBrake" | "ManualHold" | "MetricUnavailable" | "LogRead" | "LogUnreadable" | "LogMissing" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "SilenceInForce" | "SilenceEnded" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "PassedOn" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
             /**
@@ -5505,6 +5505,25 @@ export interface components {
                  * @description When that had held for the policy's `relapseWindow`, or had not.
                  */
                 settledAt?: string | null;
+                /** @description The silence that keeps people from being notified of it; of one that has ended, the one it ended under. */
+                silenced?: {
+                    /** @description Who is to be asked about it. */
+                    owner: string;
+                    /** @description Why it is. */
+                    reason: string;
+                    /** @description Its name. */
+                    silence: string;
+                    /**
+                     * Format: date-time
+                     * @description Since when people have not been notified.
+                     */
+                    since: string;
+                    /**
+                     * Format: date-time
+                     * @description When it expires. Absent where only its weekly windows end it.
+                     */
+                    until?: string | null;
+                } | null;
                 /** @description What was measured as wrong at `measuredAt`, gravest first, at most twelve. Without one nothing is done by itself. */
                 symptoms?: {
                     /** @description The container; absent where it is the workload's. */

@@ -11,6 +11,7 @@ use crate::condition::Condition;
 use crate::defaults::Fill;
 use crate::proposal::{Action, Analysis, CouncilDecision, Evidence, Retrieved, Seat, Vote};
 use crate::scalar::{ContainerName, ResourceName, Time};
+use crate::silence::SilencedBy;
 use crate::symptom::Symptom;
 use crate::validate::{FieldError, Rules};
 use crate::workload::ContainerTemplate;
@@ -51,6 +52,12 @@ pub const CONTROLLER: &str = "controller";
         priority = 1
     ),
     printcolumn(name = "Seen", type_ = "integer", json_path = ".spec.count", priority = 1),
+    printcolumn(
+        name = "Silenced",
+        type_ = "string",
+        json_path = ".status.silenced.silence",
+        priority = 1
+    ),
     printcolumn(name = "Error", type_ = "string", json_path = ".status.error", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -459,6 +466,9 @@ pub struct IncidentStatus {
     /// `Held`, `PolicyAllows`, `SymptomCleared`, `HealthVerified`, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// The silence that keeps people from being notified of it; of one that has ended, the one it ended under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<SilencedBy>,
     /// What the controller saw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,

@@ -106,7 +106,7 @@ kinds! {
     Workload "workloads" [Ready, Progressing, Degraded, Paused, StoppedByHand, ForeignContainers, AutoscalingActive],
     LoadBalancer "loadbalancers" [Ready, Degraded, RequestsCounted],
     Incident "incidents" [
-        ContainerNamed, SenderResolved, Held, PolicyAllows, Executed, HealthVerified, SymptomCleared, Learned,
+        ContainerNamed, SenderResolved, Silenced, Held, PolicyAllows, Executed, HealthVerified, SymptomCleared, Learned,
         CureNeeded
     ],
     RemediationPolicy "remediationpolicies" [Ready],

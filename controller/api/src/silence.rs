@@ -79,6 +79,40 @@ pub enum SilencedAutomation {
 #[serde(rename_all = "camelCase", default)]
 pub struct SilenceStatus {}
 
+/// Which silence keeps people from being notified of an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SilencedBy {
+    /// Its name.
+    pub silence: String,
+    /// Who is to be asked about it.
+    pub owner: String,
+    /// Why it is.
+    pub reason: String,
+    /// When it expires. Absent where only its weekly windows end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// Since when people have not been notified.
+    pub since: Time,
+}
+
+impl SilencedBy {
+    /// Human-readable.
+    pub fn message(&self) -> String {
+        let until = match self.until {
+            Some(until) => format!("until {until}"),
+            None => "within its weekly windows".to_owned(),
+        };
+        let Self {
+            silence,
+            owner,
+            reason,
+            ..
+        } = self;
+        format!("people are not notified of it {until}: silence {silence} of {owner} ({reason})")
+    }
+}
+
 impl Fill for SilenceSpec {}
 
 impl Rules for SilenceSpec {

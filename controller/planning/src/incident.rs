@@ -52,6 +52,7 @@ pub mod readings;
 pub mod relapse;
 pub mod remedy;
 mod reported;
+mod silenced;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]

@@ -27,7 +27,7 @@ export function AlertsPanel({ incident }: { incident: Incident }) {
           )}
         </p>
         <Alerts title="Of the same trouble" alerts={folded} />
-        <Alerts title="Silenced: what they are about depends on this" alerts={inhibited} />
+        <Alerts title="Inhibited: what they are about depends on this" alerts={inhibited} />
       </div>
     </Panel>
   );

@@ -40,7 +40,7 @@ const STORM = incident(
   "2026-11-29T10:07:00Z",
 );
 
-test("the alerts behind an incident show how each stands, and which are silenced by it", () => {
+test("the alerts behind an incident show how each stands, and which are inhibited by it", () => {
   render(<AlertsPanel incident={STORM} />);
   const same = within(screen.getByRole("list", { name: "Of the same trouble" })).getAllByRole("listitem");
   expect(same.map((row) => row.textContent)).toEqual([
@@ -48,7 +48,7 @@ test("the alerts behind an incident show how each stands, and which are silenced
     expect.stringContaining("Over"),
   ]);
   const silenced = within(
-    screen.getByRole("list", { name: "Silenced: what they are about depends on this" }),
+    screen.getByRole("list", { name: "Inhibited: what they are about depends on this" }),
   ).getAllByRole("listitem");
   expect(silenced[0]?.textContent).toContain("on web");
   expect(silenced[0]?.textContent).toContain("measured by detector unhealthy");
@@ -69,5 +69,5 @@ test("a storm is one row with its count", () => {
     </MemoryRouter>,
   );
   expect(screen.getAllByRole("link")).toHaveLength(1);
-  expect(screen.getByRole("link").textContent).toContain("40 alerts, 2 silenced by it");
+  expect(screen.getByRole("link").textContent).toContain("40 alerts, 2 inhibited by it");
 });

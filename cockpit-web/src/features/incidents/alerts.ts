@@ -5,7 +5,7 @@ import type { Tone } from "@/ui/tone";
 
 export type JoinedAlert = NonNullable<NonNullable<Incident["spec"]["source"]>["joined"]>[number];
 
-/** Those of the same trouble, and those that are silenced since their workload depends on this one. */
+/** Those of the same trouble, and those that are inhibited since their workload depends on this one. */
 export function alertsOf({ spec }: Incident): { folded: JoinedAlert[]; inhibited: JoinedAlert[] } {
   const joined = spec.source?.joined ?? [];
   return {
@@ -22,11 +22,11 @@ export function standingOf(alert: JoinedAlert): Standing {
   return { tone: "warn", word: "Fires" };
 }
 
-/** "40 alerts, 3 silenced by it", where there is more than one. */
+/** "40 alerts, 3 inhibited by it", where there is more than one. */
 export function crowdOf(incident: Incident): string | undefined {
   const count = incident.spec.count ?? 1;
   const { inhibited } = alertsOf(incident);
   if (count <= 1 && inhibited.length === 0) return undefined;
-  const silenced = inhibited.length > 0 ? `, ${inhibited.length} silenced by it` : "";
-  return `${count} alerts${silenced}`;
+  const more = inhibited.length > 0 ? `, ${inhibited.length} inhibited by it` : "";
+  return `${count} alerts${more}`;
 }

@@ -18,6 +18,7 @@ import { EvidencePanel } from "./evidence-panel";
 import { workloadOf } from "./filters";
 import { PlanPanel } from "./plan-panel";
 import { ReasoningPanel } from "./reasoning-panel";
+import { SilencedNote } from "./silenced";
 import { SimilarPanel } from "./similar-panel";
 import { Stepper } from "./stepper";
 import { TimelinePanel } from "./timeline-panel";
@@ -65,6 +66,7 @@ export function IncidentView({ incident }: { incident: Incident }) {
         </span>
       }
     >
+      <SilencedNote incident={incident} />
       <Stepper incident={incident} />
       <div className="grid gap-4 xl:grid-cols-[minmax(0,1.700fr)_minmax(0,1fr)]">
         <div className="min-w-0 space-y-4">

@@ -16,6 +16,7 @@ import { TimeAgo } from "@/ui/time-ago";
 import { VirtualList } from "@/ui/virtual-list";
 import { crowdOf } from "./alerts";
 import { matches, readFilters, SHOWS, workloadOf } from "./filters";
+import { SilencedChip } from "./silenced";
 
 export default function Incidents() {
   const [, setSearch] = useSearchParams();
@@ -126,8 +127,9 @@ export function Row({ incident }: { incident: Incident }) {
       to={`/incidents/${encodeURIComponent(incident.metadata.name)}`}
       className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 gap-y-1 border-b px-4 py-2 hover:bg-hover focus-visible:-outline-offset-2 md:grid-cols-[9.500rem_minmax(0,1fr)_7rem_8rem_6rem]"
     >
-      <span className="order-2 justify-self-end md:order-none md:justify-self-start">
+      <span className="order-2 flex max-w-full flex-col items-end gap-1 justify-self-end md:order-none md:items-start md:justify-self-start">
         <PhaseChip phase={phaseOf(incident)} />
+        <SilencedChip incident={incident} />
       </span>
       <span className="min-w-0">
         <span className="block truncate font-medium text-sm">

@@ -80,6 +80,8 @@ vocabulary! {
         ContainerNamed,
         /// The sender says that the trouble is over.
         SenderResolved,
+        /// A silence keeps people from being notified of it.
+        Silenced,
         /// The incident waits, and goes on by itself.
         Held,
         /// Policy lets the plan be carried out without a human.
@@ -281,6 +283,12 @@ vocabulary! {
         Resolved,
         /// The sender says that it fires again.
         FiresAgain,
+
+        // Incident: Silenced.
+        /// A silence is in force for it.
+        SilenceInForce,
+        /// The silence has ended, and the incident has not.
+        SilenceEnded,
 
         // Incident: Held.
         /// The workload has not been reconciled yet.

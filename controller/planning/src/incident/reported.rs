@@ -77,11 +77,15 @@ fn heard(status: &mut IncidentStatus, spec: &IncidentSpec, at: Time) {
         message: text.clone(),
     };
     condition.set(status, at);
+    say(status, at, text);
+}
+
+/// One line more of what was heard later. A sender that cannot make up its mind, or a silence, pushes out nothing else.
+pub(super) fn say(status: &mut IncidentStatus, at: Time, text: String) {
     let heard = status
         .timeline
         .iter()
         .filter(|entry| entry.status == Stage::Received);
-    // A sender that cannot make up its mind pushes out nothing else.
     if heard.count() <= HEARD {
         log(status, at, text);
     }

@@ -10,7 +10,7 @@ use aegis_api::scalar::ResourceName;
 use aegis_api::{ConditionType, IncidentStatus, Kind, Phase, Reason, Symptom, Time, condition};
 
 use super::validate::ValidatedIncident;
-use super::{TRANSITIONS, reported};
+use super::{TRANSITIONS, reported, silenced};
 
 /// The longest timeline; later entries push out those after the first.
 const TIMELINE: usize = 200;
@@ -154,7 +154,7 @@ pub struct HeldFor {
 }
 
 /// The status of the incident after this transition; without one, after a look that changed nothing. In both cases the
-/// generation that was observed and what the sender says are noted.
+/// generation that was observed, what the sender says and what silences it are noted.
 pub fn applied(incident: &ValidatedIncident, transition: Option<Transition>) -> IncidentStatus {
     let at = transition
         .as_ref()
@@ -162,6 +162,7 @@ pub fn applied(incident: &ValidatedIncident, transition: Option<Transition>) -> 
     let mut status = incident.status.clone();
     status.observed_generation = Some(incident.incident.generation());
     reported::note(&mut status, &incident.incident.spec, at);
+    silenced::note(&mut status, incident, at);
     if let Some(transition) = transition {
         debug_assert!(transition.is_known(status.phase), "{transition:?}");
         status.phase = transition.to;

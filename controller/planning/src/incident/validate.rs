@@ -7,6 +7,7 @@ use std::sync::Arc;
 use aegis_api::incident::Severity;
 use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::scalar::{ContainerName, ResourceName};
+use aegis_api::silence::SilencedBy;
 use aegis_api::{
     ConditionType, ContainerId, Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, Reason,
     RemediationPolicySpec, Time, Workload, condition,
@@ -15,8 +16,10 @@ use aegis_api::{
 use super::detected::{Detected, detected};
 use super::observed::Observed;
 use super::relapse::{self, Mitigated};
+use super::silenced;
 use crate::autoscale::own_generations;
 use crate::correlation::inhibition;
+use crate::correlation::silence::silencing_incident;
 use crate::covering::covering;
 use crate::detection::episode::DETECTOR;
 use crate::governing::{Doubt, Governing, governing};
@@ -64,6 +67,8 @@ pub struct ValidatedIncident {
     pub reading: HostReading,
     /// Why automation holds still for the workload.
     pub paused: Option<Hold>,
+    /// What keeps people from being notified of it.
+    pub silence: Option<SilencedBy>,
     /// Another incident whose remediation of the same workload is under way.
     pub active_incident: Option<String>,
     /// What earlier incidents did to the workload, oldest first; what this one did is not among it.
@@ -166,6 +171,8 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         doubt,
         protected,
         paused,
+        silence: silencing_incident(&observed.silences, &observed.workloads, incident, observed.now)
+            .map(|silence| silenced::of(silence, observed.now)),
         host,
         stopped: observed.stopped.clone(),
         limits: observed.limits,

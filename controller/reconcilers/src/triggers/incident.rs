@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aegis_api::facets::{Faceted as _, key};
-use aegis_api::{Detector, Incident, Kind as _, LoadBalancer, RemediationPolicy, Workload};
+use aegis_api::{Detector, Incident, Kind as _, LoadBalancer, RemediationPolicy, Silence, Workload};
 use aegis_planning::host_limit::waits_for_its_turn;
 use aegis_runtime::controller::Trigger;
 use aegis_runtime::store::{Store, StoreEvent, Stored, Verb};
@@ -24,9 +24,11 @@ pub(crate) fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
             if is_kind::<Detector>(event) {
                 return concerned_by(store, event);
             }
-            // A workload, load balancer or policy that moved may be what others wait for.
+            // A workload, load balancer or policy that moved may be what others wait for, and of what a silence began or ceased
+            // to cover that is noted.
             let relevant = is_kind::<Workload>(event)
                 || is_kind::<LoadBalancer>(event)
+                || is_kind::<Silence>(event)
                 || (is_kind::<RemediationPolicy>(event) && is_asked(event));
             // What one cleared has come back in another.
             let earlier = event.object.typed::<Incident>();

@@ -2,10 +2,11 @@
 
 use aegis_api::incident::{Execution, IncidentSpec, IncidentStatus, Plan, TimelineEntry, Verification};
 use aegis_api::proposal::{Analysis, ContainerEvidence, CouncilDecision, Evidence, RecentAction, Vote};
+use aegis_api::silence::SilencedBy;
 use aegis_api::{Incident, Time};
 
 use super::sheet::Sheet;
-use crate::printer::age::{clock, span, when};
+use crate::printer::age::{clock, span, stamp, when};
 use crate::printer::columns::aligned;
 use crate::text;
 
@@ -19,6 +20,9 @@ pub(super) fn write(sheet: &mut Sheet, incident: &Incident, now: Time) {
         return;
     };
     sheet.field("Phase", status.phase.as_str());
+    if let Some(by) = &status.silenced {
+        silenced(sheet, by, now);
+    }
     sheet.maybe("Error", status.error.as_ref());
     sheet.maybe("Resolved", status.resolved_at.map(|at| when(at, now)));
     sheet.maybe(
@@ -56,6 +60,16 @@ pub(super) fn write(sheet: &mut Sheet, incident: &Incident, now: Time) {
     }
     timeline(sheet, &status.timeline);
     super::conditions(sheet, &status.conditions, now);
+}
+
+/// What keeps people from being notified of it.
+fn silenced(sheet: &mut Sheet, by: &SilencedBy, now: Time) {
+    sheet.field("Silenced by", format!("silence/{}", by.silence));
+    sheet.field("  Owner", &by.owner);
+    sheet.field("  Reason", &by.reason);
+    let until = by.until.map(stamp);
+    sheet.field("  Until", until.as_deref().unwrap_or("its weekly window ends"));
+    sheet.field("  Since", when(by.since, now));
 }
 
 fn reported(sheet: &mut Sheet, spec: &IncidentSpec, now: Time) {

@@ -81,6 +81,25 @@ fn an_incident_shows_its_whole_story() {
 }
 
 #[test]
+fn an_incident_under_a_silence_says_which_whose_why_and_until_when() {
+    let silenced = |until: serde_json::Value| {
+        let object = json!({
+            "apiVersion": "aegisops.io/v1alpha1", "kind": "Incident", "metadata": {"name": "inc-1", "generation": 1},
+            "spec": {"workloadRef": "web", "alertType": "DOWN"},
+            "status": {"phase": "RECEIVED", "silenced": {"silence": "disks", "owner": "ada", "reason": "new \u{1b}[31mdisks",
+                "until": until, "since": "2026-01-31T12:00:00Z"}},
+        });
+        describe(&object, None, &[], now())
+    };
+    let page = silenced(json!("2026-01-31T13:00:00Z"));
+    for shown in ["silence/disks", "ada", "2026-01-31 13:00:00Z"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(!page.contains('\u{1b}'), "{page}");
+    assert!(silenced(serde_json::Value::Null).contains("its weekly window ends"));
+}
+
+#[test]
 fn an_object_that_this_client_does_not_understand_is_shown_as_data() {
     let object = json!({"kind": "Workload", "metadata": {"name": "web"}, "spec": {"container": "web", "fromTheFuture": 1}});
     let page = describe(&object, None, &[], now());
