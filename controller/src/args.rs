@@ -226,6 +226,13 @@ pub(crate) struct Notifications {
         value_name = "NAME"
     )]
     pub(crate) notify_webhook_template: String,
+    /// Which reconciles the webhook gets as CloudEvents, beside the stages of incidents: `all`, or terms separated by blanks:
+    /// kind=Workload,LoadBalancer result=error severity=critical workload=web. Off without it.
+    #[arg(long, env = "NOTIFY_WEBHOOK_RECONCILE", value_name = "FILTER")]
+    pub(crate) notify_webhook_reconcile: Option<aegis_notify::ReconcileFilter>,
+    /// How many of these a second at most; how many were left out is said by the next one.
+    #[arg(long, env = "NOTIFY_WEBHOOK_RECONCILE_RATE", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
+    pub(crate) notify_webhook_reconcile_rate: u32,
     /// Mail server: smtps://user:password@host, or smtp://user:password@host?tls=required.
     #[arg(long, env = "NOTIFY_SMTP_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) notify_smtp_url: Option<SecretString>,

@@ -4,20 +4,23 @@
 mod clicks;
 mod instruments;
 mod policies;
+mod reconciles;
 
 use std::sync::Arc;
 
 use aegis_api::wire::{NotificationList, NotificationTest, NotificationTests};
 use aegis_api::{Incident, Kind, Time};
 use aegis_notify::{
-    App, Destination, Handle, Level, Look, Mail, Notifier, Otlp, Slack, Surroundings, Update, Webhook,
+    App, ConfigError, Destination, Handle, Level, Look, Mail, Notifier, Otlp, Reconciles, Slack,
+    Surroundings, Update, Webhook,
 };
 use aegis_planning::admission::HostMounts;
 use aegis_runtime::store::{StoreEvent, Verb};
-use aegis_runtime::{EventRecorder, EventType, ObjectRef, Store};
+use aegis_runtime::{EventRecorder, EventType, Feed, ObjectRef, Store};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use prometheus_client::registry::Registry;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Notifications;
@@ -36,6 +39,7 @@ pub(crate) struct Around<'a> {
 /// The notifiers, one a destination, and what takes clicks.
 pub(crate) struct Notifiers {
     all: Vec<Notifier>,
+    reconciles: Option<Reconciles>,
     clicks: Option<SlackClicks>,
     /// What the server knows of them.
     pub(crate) view: aegis_server::Notifications,
@@ -65,7 +69,9 @@ impl Notifiers {
             let surroundings = surroundings(around, look.clone());
             all.push(Notifier::open(destination, level, surroundings, folder.clone()).await);
         }
-        let handles: Arc<[Handle]> = all.iter().map(Notifier::handle).collect();
+        let reconciles = reconciles::of(args)?;
+        let handles = all.iter().map(Notifier::handle);
+        let handles: Arc<[Handle]> = handles.chain(reconciles.iter().map(Reconciles::handle)).collect();
         if !handles.is_empty() {
             let clicks = clicks.as_ref().map(|clicks| Arc::clone(&clicks.clicks));
             registry.register_collector(Box::new(instruments::Instruments::new(
@@ -74,16 +80,30 @@ impl Notifiers {
             )));
         }
         let view = view(&handles, clicks.as_ref());
-        Ok(Self { all, clicks, view })
+        Ok(Self {
+            all,
+            reconciles,
+            clicks,
+            view,
+        })
     }
 
     /// What runs until the shutdown, by name.
-    pub(crate) fn tasks(self, store: &Store, shutdown: &CancellationToken) -> Vec<(&'static str, Task)> {
+    pub(crate) fn tasks(
+        self,
+        store: &Store,
+        feed: &Feed,
+        shutdown: &CancellationToken,
+    ) -> Vec<(&'static str, Task)> {
         let mut tasks: Vec<(&'static str, Task)> = Vec::new();
         for notifier in self.all {
             let updates = updates(store, notifier.is_for_people());
             let run = notifier.run(updates, shutdown.clone());
             tasks.push(("notifications", Box::pin(run)));
+        }
+        if let Some(reconciles) = self.reconciles {
+            let run = reconciles.run(reconciles::news(store, feed), shutdown.clone());
+            tasks.push(("reconciles as CloudEvents", Box::pin(run)));
         }
         if let Some(clicks) = self.clicks {
             tasks.extend(clicks.tasks(shutdown));
@@ -116,12 +136,7 @@ fn destinations(args: &Notifications, app: Option<Arc<App>>) -> anyhow::Result<V
         all.push((Destination::SlackApp(app), args.slack_notify));
     }
     if let Some(url) = &args.notify_webhook_url {
-        let webhook = Webhook::new(
-            url,
-            args.notify_webhook_secret.as_ref(),
-            &args.notify_webhook_template,
-        )?;
-        all.push((Destination::Webhook(webhook), Level::Important));
+        all.push((Destination::Webhook(webhook(args, url)?), Level::Important));
     }
     if let Some(url) = &args.notify_smtp_url {
         let mail = Mail::new(url, &args.notify_email_from, &args.notify_email_to)?;
@@ -132,6 +147,11 @@ fn destinations(args: &Notifications, app: Option<Arc<App>>) -> anyhow::Result<V
         all.push((Destination::Otlp(otlp), Level::End));
     }
     Ok(all)
+}
+
+fn webhook(args: &Notifications, url: &SecretString) -> Result<Webhook, ConfigError> {
+    let (secret, template) = (args.notify_webhook_secret.as_ref(), &args.notify_webhook_template);
+    Webhook::new(url, secret, template)
 }
 
 fn surroundings(around: &Around<'_>, look: Look) -> Surroundings {

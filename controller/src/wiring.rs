@@ -284,7 +284,7 @@ impl Wired {
         tasks.spawn("docker events", |shutdown| async move {
             follow.run(engine, shutdown).await;
         });
-        for (name, task) in notifiers.tasks(&context.store, &tasks.shutdown.clone()) {
+        for (name, task) in notifiers.tasks(&context.store, &context.feed, &tasks.shutdown.clone()) {
             tasks.spawn(name, |_| task);
         }
         let counted = context.clone();

@@ -17,6 +17,7 @@ mod notifier;
 mod otlp;
 mod outbox;
 mod posted;
+mod reconciles;
 mod rules;
 mod slack;
 mod stage;
@@ -32,6 +33,7 @@ pub use level::{Level, UnknownLevel};
 pub use mail::Mail;
 pub use notifier::{Handle, Notifier, Report, Surroundings, Update};
 pub use otlp::Otlp;
+pub use reconciles::{FilterError, ReconcileFilter, ReconcileNews, ReconcileSeen, Reconciles};
 pub use rules::Wishes;
 pub use slack::app::{API, App};
 pub use slack::clicks::{

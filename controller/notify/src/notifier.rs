@@ -85,7 +85,21 @@ pub struct Handle {
     tests: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
 }
 
+/// Requests for test messages, each with where its outcome goes.
+pub(crate) type Tests = mpsc::Receiver<oneshot::Sender<Result<(), String>>>;
+
 impl Handle {
+    pub(crate) fn new(journal: Arc<Journal>) -> (Self, Tests) {
+        let (sender, tests) = mpsc::channel(1);
+        (
+            Self {
+                journal,
+                tests: sender,
+            },
+            tests,
+        )
+    }
+
     /// What became of its messages.
     pub fn journal(&self) -> &Arc<Journal> {
         &self.journal
@@ -112,7 +126,7 @@ pub struct Notifier {
     ledger: Ledger,
     outbox: Outbox,
     journal: Arc<Journal>,
-    tests: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
+    tests: Tests,
     handle: Handle,
     started: Time,
     spacing: Duration,
@@ -137,11 +151,7 @@ impl Notifier {
         let file = folder.join(destination.name()).with_extension("json");
         let ledger = Ledger::open(file).await;
         let journal = Arc::new(Journal::new(destination.name()));
-        let (sender, tests) = mpsc::channel(1);
-        let handle = Handle {
-            journal: Arc::clone(&journal),
-            tests: sender,
-        };
+        let (handle, tests) = Handle::new(Arc::clone(&journal));
         Self {
             level: destination.level(level),
             spacing: destination.spacing(),

@@ -93,14 +93,22 @@ impl Webhook {
     }
 
     fn body(&self, event: &Value, id: &str) -> Post {
-        let (content_type, body) = match &self.template {
-            None => (CLOUD_EVENTS, event.to_string()),
-            Some(template) => (JSON, template.render(event)),
-        };
+        match &self.template {
+            None => Self::cloud_event(event, id),
+            Some(template) => Post {
+                id: id.to_owned(),
+                content_type: JSON,
+                body: template.render(event).into(),
+            },
+        }
+    }
+
+    /// An event as it is, whatever the template.
+    pub(crate) fn cloud_event(event: &Value, id: &str) -> Post {
         Post {
             id: id.to_owned(),
-            content_type,
-            body: body.into(),
+            content_type: CLOUD_EVENTS,
+            body: event.to_string().into(),
         }
     }
 
@@ -121,7 +129,7 @@ impl Webhook {
     }
 }
 
-const SOURCE: &str = "/aegisops";
+pub(crate) const SOURCE: &str = "/aegisops";
 
 /// The event about one story.
 fn event(story: &Story) -> Value {

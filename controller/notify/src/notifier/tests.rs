@@ -3,6 +3,9 @@
 mod slack_app;
 
 use futures::channel::mpsc;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
 use secrecy::SecretString;
 use serde_json::Value;
 use wiremock::matchers::method;
@@ -166,6 +169,48 @@ async fn an_incident_that_ended_and_changes_once_more_is_not_posted_again() {
     posts(&server, 5).await;
     running.end().await;
     assert_eq!(server.received_requests().await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_collector_is_sent_one_trace_of_each_incident_that_has_ended_however_often_it_changes() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let otlp = crate::otlp::Otlp::new(&server.uri(), None, "").unwrap();
+    let running = start(Destination::Otlp(otlp), Level::All, around(), &folder).await;
+    running.changed("open", &STORY[..5]);
+    for uid in ["a", "b"] {
+        for until in 1..=STORY.len() {
+            running.changed(uid, &STORY[..until]);
+        }
+        running.changed(uid, &STORY);
+    }
+    while running.handle.journal().sent() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    running.changed("a", &STORY);
+    running.end().await;
+    let requests = server.received_requests().await.unwrap();
+    let traces: Vec<Vec<Span>> = requests.iter().map(|request| spans(&request.body)).collect();
+    assert_eq!(traces.len(), 2, "one an incident");
+    let ids: std::collections::BTreeSet<_> = traces.iter().flatten().map(|span| &span.trace_id).collect();
+    assert_eq!(ids.len(), 2, "each under an id of its own");
+    for trace in &traces {
+        let names: Vec<&str> = trace
+            .iter()
+            .skip(1)
+            .map(|span| &*span.name)
+            .take(STORY.len())
+            .collect();
+        assert_eq!(names, STORY.map(Stage::as_str), "its spans are the timeline");
+    }
+}
+
+fn spans(body: &[u8]) -> Vec<Span> {
+    let request = ExportTraceServiceRequest::decode(body).unwrap();
+    let scopes = request
+        .resource_spans
+        .into_iter()
+        .flat_map(|resource| resource.scope_spans);
+    scopes.flat_map(|scope| scope.spans).collect()
 }
 
 #[tokio::test]

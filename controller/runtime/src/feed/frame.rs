@@ -5,7 +5,8 @@ use std::sync::Arc;
 use aegis_api::Time;
 use aegis_api::wire::{FrameType, Payload};
 use bytes::Bytes;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::answer::{Answer, between};
@@ -53,6 +54,13 @@ struct Head<'a, T: ?Sized> {
     r#type: FrameType,
     incident_id: Option<&'a str>,
     data: &'a T,
+    timestamp: Time,
+}
+
+/// What is read back of a message.
+#[derive(Deserialize)]
+struct Body<T> {
+    data: T,
     timestamp: Time,
 }
 
@@ -113,6 +121,12 @@ impl Frame {
     pub fn data(&self) -> Value {
         let message: Value = serde_json::from_slice(&self.message).unwrap_or_default();
         message.get("data").cloned().unwrap_or_default()
+    }
+
+    /// The contents as what they are, and when it was published; `None` where they are something else.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<(T, Time)> {
+        let body: Body<T> = serde_json::from_slice(&self.message).ok()?;
+        Some((body.data, body.timestamp))
     }
 
     /// Bytes that it holds of its own.
