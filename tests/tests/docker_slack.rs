@@ -1,6 +1,9 @@
 //! Promise: people in a chat hear what becomes of an incident, in order and once, and a chat that stalls holds nothing up. A click
 //! there decides on exactly the plan that was shown, once; every other is refused, and the audit log has it.
 
+// The limits that Slack documents, as every card is checked against.
+#[path = "../../controller/notify/src/card/limits.rs"]
+mod limits;
 #[path = "docker_slack/scripted.rs"]
 mod scripted;
 
@@ -8,6 +11,9 @@ use std::time::Duration;
 
 use scripted::{Slack, clicked};
 
+use aegis_tests::binaries::repository;
+use aegis_tests::eventually::within;
+use aegis_tests::launch::WEBHOOK_TOKEN;
 use aegis_tests::{Api, Container, World, eventually, manifests};
 use serde_json::{Value, json};
 use wiremock::matchers::method;
@@ -88,6 +94,97 @@ async fn a_healed_incident_is_notified_at_received_decision_action_and_end() {
     for (text, word) in sent.iter().zip(words) {
         assert!(text.contains(word), "{text} should contain {word}");
         assert!(text.contains("&lt;!channel&gt;"), "{text}");
+    }
+}
+
+/// As `make demo` does it: the quickstart's resources, the default detectors, a patient that reports itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_a_card_of_every_stage_in_order_and_each_keeps_to_slacks_limits() {
+    const HOOK: &str = "services/T/B/secret";
+    let slack = Slack::start().await;
+    let world = World::new().await;
+    let launch = world.controller().reachable_from_containers().default_detectors();
+    let patient = world
+        .patient("buggy")
+        .memory_mb(128)
+        .env("AEGIS_WEBHOOK_URL", &launch.url("/webhook"))
+        .env("AEGIS_WEBHOOK_TOKEN", WEBHOOK_TOKEN)
+        .env("MONITOR_INTERVAL_MS", "100")
+        .start()
+        .await;
+    let front = world.nginx("lb").await;
+    let launch = launch.env("SLACK_WEBHOOK_URL", &format!("{}/{HOOK}", slack.url()));
+    let controller = launch.env("SLACK_NOTIFY", "all").start().await;
+    let (api, ctl) = (controller.api(), controller.ctl());
+    for name in ["workload", "policy", "loadbalancer"] {
+        let file = repository().join(format!("examples/quickstart/{name}.yaml"));
+        let manifest = std::fs::read_to_string(file).expect("an example");
+        let manifest = manifest.replace("buggy-app-v2", &patient.name);
+        let manifest = manifest.replace("aegis-lb", &front.name);
+        ctl.ok_with(&["apply", "-f", "-"], &manifest).await;
+    }
+    api.workload_ready(&patient.name, 1).await;
+    api.balancer_serves(&front.name, 1).await;
+    patient.fill_memory(85.0).await;
+    let name = eventually("an incident is open", async || {
+        let all = api.list("Incident").await;
+        let first = all
+            .first()
+            .and_then(|incident| incident["metadata"]["name"].as_str());
+        first.map(str::to_owned).ok_or_else(|| "none".to_owned())
+    })
+    .await;
+    api.resolved(&name).await;
+
+    // Each card says at its foot which entry of which timeline it is.
+    let foot = |card: &Value| {
+        let last = card["blocks"]
+            .as_array()
+            .and_then(|blocks| blocks.last().cloned());
+        let text = last.unwrap_or_default()["elements"][0]["text"].clone();
+        text.as_str().unwrap_or_default().to_owned()
+    };
+    let about = format!("aegisctl describe incident/{name}");
+    within(Duration::from_secs(120), "a card of every stage", async || {
+        let incident = api.object("Incident", &name).await.ok_or("it is gone")?;
+        let timeline = incident["status"]["timeline"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+        let of_entry = |entry: &Value| format!("{} · {} · {about}", text(entry, "ts"), text(entry, "status"));
+        let wanted: Vec<String> = timeline.iter().map(of_entry).collect();
+        let shown: Vec<String> = slack
+            .calls(HOOK)
+            .iter()
+            .map(foot)
+            .filter(|foot| foot.ends_with(&about))
+            .collect();
+        match shown == wanted {
+            true => Ok(()),
+            false => Err(format!("{shown:#?} instead of {wanted:#?}")),
+        }
+    })
+    .await;
+    let cards = slack.calls(HOOK);
+    for card in &cards {
+        assert_eq!(limits::broken(card), Vec::<String>::new(), "{card:#}");
+    }
+    let text = json!(cards).to_string();
+    for stage in [
+        "Incident received",
+        "EVIDENCE_COLLECTED",
+        "RAG_RETRIEVAL",
+        "ANALYSING",
+        "AI_COMPLETE",
+        "COUNCIL_VOTE",
+        "Council decided",
+        "EXECUTING",
+        "Action taken",
+        "VERIFYING",
+        "Resolved",
+    ] {
+        assert!(text.contains(stage), "no card of {stage}: {text}");
     }
 }
 
