@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aegis_api::precedence::{Precedence, Urgency, reserve};
 use tokio::sync::oneshot;
 
-/// The places of one server. Whoever waits is an open incident: their number is bounded by that of these.
+/// The places of one server. Each that waits is an open incident, whose number is bounded.
 #[derive(Debug)]
 pub(crate) struct Places(Arc<Shared>);
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gives_up_takes_no_place_and_keeps_none() {
+    fn one_that_gives_up_takes_no_place_and_keeps_none() {
         let places = Places::new(1);
         let held = now(&places, Urgency::Urgent).unwrap();
         for _ in 0..1000 {
