@@ -371,7 +371,7 @@ impl Held {
             self.api.resolved(&format!("inc-{number}")).await;
         }
         let is_executing =
-            |frame: &&Value| frame["type"] == "status_update" && frame["data"]["status"] == "EXECUTING";
+            |frame: &&Value| frame["type"] == "status.update" && frame["data"]["status"] == "EXECUTING";
         let number = |frame: &Value| frame["incident_id"].as_str()?.strip_prefix("inc-")?.parse().ok();
         within(ENDS, "all of them are seen", async || {
             let frames = self.live.frames();
