@@ -248,7 +248,7 @@ fn updates(store: &Store, for_people: bool) -> BoxStream<'static, Update> {
 }
 
 fn now() -> Time {
-    Time(jiff::Timestamp::now())
+    aegis_clock::now()
 }
 
 fn update(event: &StoreEvent) -> Option<Update> {

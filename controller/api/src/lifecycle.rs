@@ -208,6 +208,16 @@ impl Record {
         self.0.push_back((at, what));
     }
 
+    /// The clock was set back by so much: everything is as old as it was.
+    pub fn set_back(&mut self, step: Duration) {
+        for (at, what) in &mut self.0 {
+            *at = earlier(*at, step);
+            if let What::Lost(Some(answered)) = what {
+                *answered = earlier(*answered, step);
+            }
+        }
+    }
+
     /// When something last happened.
     pub fn last_at(&self) -> Option<Time> {
         self.0.back().map(|(at, _)| *at)
@@ -246,6 +256,12 @@ impl Record {
         }
         ends
     }
+}
+
+/// This time, before the clock was set back by so much.
+pub fn earlier(at: Time, step: Duration) -> Time {
+    let step = jiff::SignedDuration::try_from(step).unwrap_or(jiff::SignedDuration::MAX);
+    Time(at.0.saturating_sub(step).unwrap_or(jiff::Timestamp::MIN))
 }
 
 fn later(at: Time, span: Duration) -> Time {

@@ -337,6 +337,12 @@ impl Time {
         now.age(self)
     }
 
+    /// How far apart both are. What was done so far away from now, in either direction, is not of now: the clock may have
+    /// been set back.
+    pub fn apart(self, other: Time) -> std::time::Duration {
+        self.age(other).max(other.age(self))
+    }
+
     /// Seconds since 1970, as `1795348801.250`: nginx's `$msec`. `None` for anything else.
     pub fn from_unix(text: &str) -> Option<Self> {
         let (seconds, millis) = text.split_once('.')?;

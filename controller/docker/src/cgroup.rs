@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use aegis_api::Time;
 use aegis_api::observed::{ProcessRow, Stats};
 
 /// Where the host's cgroups may be: its own place, or where a container is given a view of them.
@@ -104,7 +103,7 @@ fn in_use(used: u64, inactive: u64) -> u64 {
 /// Processes, and how often the CPU limit held them back: both versions write these alike.
 fn limits(pids: &Path, cpu: &PathBuf) -> Stats {
     Stats {
-        read_at: Some(Time(jiff::Timestamp::now())),
+        read_at: Some(aegis_clock::now()),
         pids: number(&pids.join("pids.current")).unwrap_or_default(),
         pids_limit: number(&pids.join("pids.max")).unwrap_or_default(),
         cpu_periods: keyed(cpu, "nr_periods").unwrap_or_default(),

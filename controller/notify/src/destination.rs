@@ -148,7 +148,7 @@ impl Destination {
             (Self::SlackApp(app), Message::Root(card)) => app.root(card, root).await,
             (Self::SlackApp(app), Message::Reply(card)) => app.reply(card, root).await,
             (Self::Webhook(webhook), Message::Post(post)) => {
-                webhook.send(post, jiff::Timestamp::now().as_second()).await
+                webhook.send(post, aegis_clock::timestamp().as_second()).await
             }
             (Self::Email(mail), Message::Mail(letter)) => mail.send(letter).await,
             (Self::Otlp(otlp), Message::Trace(trace)) => otlp.send(trace).await,

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aegis_api::Time;
 use aegis_api::wire::{Delivery, DeliveryOutcome, DestinationView};
 
 /// Most deliveries that are remembered of one destination; those that failed and those that did not apart, so that a
@@ -131,7 +130,7 @@ impl Journal {
 
     fn delivery(&self, incident: &str, about: &str, outcome: DeliveryOutcome, why: &str) -> Delivery {
         Delivery {
-            at: Time(jiff::Timestamp::now()),
+            at: aegis_clock::now(),
             destination: self.name.clone(),
             incident: incident.to_owned(),
             about: about.to_owned(),

@@ -613,7 +613,7 @@ impl Notifier {
 }
 
 fn now() -> Time {
-    Time(jiff::Timestamp::now())
+    aegis_clock::now()
 }
 
 fn is_end(stage: Stage) -> bool {

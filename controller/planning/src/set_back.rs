@@ -1,10 +1,17 @@
 //! Times that lie ahead of now, because the clock was set back after they were written: they count as now, so that no
 //! pause, limit or window waits until the clock is there again. Pure.
 
+mod balancer;
+mod incident;
+
 use std::sync::Arc;
 
 use aegis_api::workload::InstanceStatus;
-use aegis_api::{Incident, IncidentStatus, Time, Workload, WorkloadStatus};
+use aegis_api::workload::autoscale::AutoscaleStatus;
+use aegis_api::{Time, Workload, WorkloadStatus};
+
+pub use balancer::balancer;
+pub use incident::incident;
 
 /// The workload with no time of its own doings ahead of now. What is planned from it is stored, so that they age from now
 /// on.
@@ -73,38 +80,36 @@ fn of_row(row: &InstanceStatus) -> impl Iterator<Item = Option<Time>> {
         .chain(row.recent_restarts.iter().copied().map(Some))
 }
 
-/// An earlier incident with none of its actions ahead of now: they count as done when the clock was set back (or as this
-/// process began, if that was before). Nothing of it is stored.
-pub fn earlier(incident: Arc<Incident>, set_at: Time, now: Time) -> Arc<Incident> {
-    if !incident
-        .status
-        .as_ref()
-        .is_some_and(|status| acted_ahead(status, now))
-    {
-        return incident;
-    }
-    let set_at = set_at.min(now);
-    let mut settled = Incident::clone(&incident);
-    if let Some(status) = &mut settled.status {
-        let tried = status.tried.iter_mut().map(|tried| &mut tried.applied_at);
-        let current = status.execution.iter_mut().map(|done| &mut done.applied_at);
-        let planned = status.plan.iter_mut().map(|plan| &mut plan.created_at);
-        let times = tried
-            .chain(current)
-            .chain([&mut status.mitigated_at])
-            .flatten()
-            .chain(planned);
-        times.filter(|at| **at > now).for_each(|at| *at = set_at);
-    }
-    Arc::new(settled)
+/// What autoscaling noted down, with no time ahead of now: what it did counts as done when the clock was set back. Nothing of it
+/// need be stored for that.
+pub fn autoscale(mut status: AutoscaleStatus, set_at: Time, now: Time) -> AutoscaleStatus {
+    let lost = status.targets.iter_mut().flat_map(|target| &mut target.lost_since);
+    let changes = status.changes.iter_mut().map(|change| &mut change.at);
+    let slow = status.saturation.iter_mut().map(|slow| &mut slow.at);
+    let times = status.since.iter_mut().chain(lost).chain(changes).chain(slow);
+    times.for_each(|at| *at = time(*at, set_at, now));
+    status
 }
 
-fn acted_ahead(status: &IncidentStatus, now: Time) -> bool {
-    let current = status.execution.as_ref().and_then(|done| done.applied_at);
-    let tried = status.tried.iter().filter_map(|tried| tried.applied_at);
-    let planned = status.plan.iter().map(|plan| plan.created_at);
-    let mut all = tried.chain(current).chain(status.mitigated_at).chain(planned);
-    all.any(|at| at > now)
+/// The clock was set ahead: what it would have shown, and what it showed instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leap {
+    /// Without it.
+    pub before: Time,
+    /// With it.
+    pub after: Time,
+}
+
+/// How long ago this was, without what the clock was set ahead by since.
+pub fn age(at: Time, now: Time, leap: Option<Leap>) -> std::time::Duration {
+    let skipped = leap.filter(|leap| at <= leap.before && leap.after <= now);
+    let skipped = skipped.map_or(std::time::Duration::ZERO, |leap| leap.before.age(leap.after));
+    at.age(now).saturating_sub(skipped)
+}
+
+/// This time, unless it lies ahead of now: when the clock was set back then, as far as that is not ahead itself.
+pub fn time(at: Time, set_at: Time, now: Time) -> Time {
+    if at > now { set_at.min(now) } else { at }
 }
 
 #[cfg(test)]
@@ -149,20 +154,29 @@ mod tests {
     }
 
     #[test]
-    fn an_action_of_a_clock_that_was_ahead_counts_as_of_when_it_was_set_back() {
-        let incident: Incident = serde_json::from_value(json!({
-            "metadata": {"name": "i"}, "spec": {"containerName": "web", "alertType": "x"},
-            "status": {"phase": "RESOLVED", "timeline": [], "finishedAt": AHEAD, "mitigatedAt": AHEAD,
-                "plan": {"hash": "h", "action": "RESTART", "target": "web", "parentGeneration": 1, "patch": {},
-                    "createdAt": BEFORE},
-                "execution": {"appliedAt": AHEAD}},
+    fn a_clock_that_is_set_ahead_makes_nothing_old() {
+        let at = |text: &str| text.parse::<Time>().unwrap();
+        let leap = Leap {
+            before: at("2026-01-31T12:00:00Z"),
+            after: at("2026-02-01T12:00:00Z"),
+        };
+        let old = |since: &str, now: &str| age(at(since), at(now), Some(leap)).as_secs();
+        assert_eq!(old("2026-01-31T11:00:00Z", "2026-02-01T12:30:00Z"), 5400);
+        assert_eq!(old("2026-02-01T12:10:00Z", "2026-02-01T12:30:00Z"), 1200, "since then");
+        assert_eq!(old("2026-01-31T11:00:00Z", "2026-01-31T12:30:00Z"), 5400, "taken back");
+    }
+
+    #[test]
+    fn changes_of_autoscaling_age_from_when_the_clock_was_set_back() {
+        let status: AutoscaleStatus = serde_json::from_value(json!({
+            "current": 3, "since": AHEAD,
+            "changes": [{"at": BEFORE, "generation": 1, "from": 1, "to": 2}, {"at": AHEAD, "generation": 2, "from": 2, "to": 3}],
         }))
         .unwrap();
         let set_at: Time = "2026-01-31T11:59:00Z".parse().unwrap();
-        let settled = earlier(Arc::new(incident), set_at, now());
-        let status = settled.status.as_ref().unwrap();
-        assert_eq!(status.execution.as_ref().unwrap().applied_at, Some(set_at));
-        assert_eq!(status.mitigated_at, Some(set_at));
-        assert_eq!(status.plan.as_ref().unwrap().created_at, BEFORE.parse().unwrap());
+        let settled = autoscale(status, set_at, now());
+        let times: Vec<Time> = settled.changes.iter().map(|change| change.at).collect();
+        assert_eq!(times, [BEFORE.parse().unwrap(), set_at]);
+        assert_eq!(settled.since, Some(set_at));
     }
 }

@@ -20,6 +20,7 @@ use aegis_api::audit::Actor;
 use aegis_api::workload::autoscale::ScaleChange;
 use aegis_api::{Kind, Time, Workload};
 use aegis_planning::autoscale::{Subject, Windows, decide, reported};
+use aegis_planning::set_back;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
@@ -164,7 +165,8 @@ impl Reconciler for Autoscaler {
             .status
             .as_ref()
             .and_then(|status| status.autoscale.clone());
-        let before = stored.clone().unwrap_or_default();
+        let set_at = self.context.clock.set_at();
+        let before = set_back::autoscale(stored.clone().unwrap_or_default(), set_at, now);
         let subject = Subject {
             now,
             spec,

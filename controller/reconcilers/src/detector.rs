@@ -28,6 +28,7 @@ use aegis_api::{Detector, Incident, Kind, LoadBalancer, Time, Workload};
 use aegis_planning::detection::{
     Condition, Finding, HostCondition, State, Watch, advance, episode as rule, hysteresis,
 };
+use aegis_planning::set_back;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler, Trigger};
 use aegis_runtime::store::StoreError;
 use futures::stream::BoxStream;
@@ -178,6 +179,7 @@ impl DetectorReconciler {
         }
         // Who is selected no more is forgotten.
         let mut before = std::mem::take(&mut standing.states);
+        let set_at = self.context.clock.set_at();
         let mut waits = false;
         let mut next_rows = Vec::with_capacity(found.len());
         for (workload, finding) in found {
@@ -191,8 +193,12 @@ impl DetectorReconciler {
                     .and_then(|name| match self.context.store.get::<Incident>(name.as_str()) {
                         Some(incident) => {
                             let fingerprint = key::fingerprint(&incident.spec.source.fingerprint);
-                            let same = || self.context.store.find::<Incident>(&fingerprint);
-                            rule::ended_at(&incident, state.since, same, now)
+                            let settled = |one| set_back::incident(one, set_at, now);
+                            let same = || {
+                                let same = self.context.store.find::<Incident>(&fingerprint);
+                                same.into_iter().map(settled).collect()
+                            };
+                            rule::ended_at(&settled(incident), state.since, same, now)
                         }
                         // Deleted: that is the end of it.
                         None => Some(now),
@@ -233,7 +239,9 @@ impl DetectorReconciler {
                 opened.held.push(episode.name());
                 continue;
             }
-            let (incident, is_new) = episode.incident(&self.context.store, now).await?;
+            let (incident, is_new) = episode
+                .incident(&self.context.store, now, self.context.clock.set_at())
+                .await?;
             opened.new += u64::from(is_new);
             opened.names.push(episode.name());
             row.incident = Some(incident);

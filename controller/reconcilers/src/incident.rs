@@ -21,6 +21,7 @@ use aegis_planning::host_limit::{self, HostRuling};
 use aegis_planning::incident::next::Next;
 use aegis_planning::incident::phase::next;
 use aegis_planning::incident::validate::{ValidatedIncident, validate};
+use aegis_planning::set_back;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
@@ -98,6 +99,9 @@ impl IncidentReconciler {
     /// The incident in the world as it is now, and what comes next.
     async fn observe_and_plan(&self, incident: &Arc<Incident>) -> (ValidatedIncident, Next) {
         let observed = dereference::dereference(&self.context, incident, self.awake_since).await;
+        // What it waits for ends although the clock was set back meanwhile.
+        let set_at = self.context.clock.set_at();
+        let incident = &set_back::incident(Arc::clone(incident), set_at, observed.now);
         let mut validated = validate(incident, &observed);
         if !incident.is_finished() {
             self.leases.claim_for(&mut validated, |holder| {

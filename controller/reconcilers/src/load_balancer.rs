@@ -31,6 +31,7 @@ use aegis_api::{Kind, LoadBalancer};
 use aegis_planning::load_balancer::plan::{contain, plan};
 use aegis_planning::load_balancer::status::Outcome;
 use aegis_planning::load_balancer::validate::{ValidatedLoadBalancer, validate};
+use aegis_planning::set_back;
 use aegis_runtime::controller::{Action, Reconciler};
 use aegis_runtime::finalizer;
 
@@ -160,6 +161,7 @@ impl Reconciler for LoadBalancerReconciler {
         if deleting && !finalizer::has(&balancer.metadata, LOAD_BALANCER_FINALIZER) {
             return Ok(Action::AwaitChange);
         }
+        let balancer = set_back::balancer(balancer, context.clock.set_at(), context.clock.now());
         match self.pass(&balancer).await {
             Ok(Pass::Over) => Ok(status::finalize(context, &balancer, None).await?),
             Ok(Pass::Done(outcome)) if deleting && outcome.applied.plan.is_quiet() => {

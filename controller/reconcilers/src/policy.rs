@@ -10,6 +10,7 @@ use aegis_api::{ConditionType, Kind, Reason, RemediationPolicy, Time};
 use aegis_brain::Brain;
 use aegis_planning::governing::for_policy;
 use aegis_planning::ledger;
+use aegis_planning::set_back;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::store::StoreError;
@@ -90,8 +91,11 @@ impl Reconciler for PolicyReconciler {
         let settings = &self.context.settings;
         let (cooldown, deadline) = (settings.cooldown, settings.verification_deadline);
         let (policies, workloads) = (store.list(), store.list());
+        let set_at = self.context.clock.set_at();
+        let acted = acted_lately(store, now).into_iter();
+        let acted: Vec<_> = acted.map(|one| set_back::incident(one, set_at, now)).collect();
         let for_policy = for_policy(&policies, &workloads, policy.name(), cooldown, deadline);
-        status.actions_in_window = ledger::most_in_hour(&acted_lately(store, now), for_policy, now);
+        status.actions_in_window = ledger::most_in_hour(&acted, for_policy, now);
         let host = store.automation().paused();
         status.paused = host
             .map(|pause| format!("all automation is {}", pause.words()))

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::facets::key;
 use aegis_api::incident::Severity;
-use aegis_api::{Incident, Kind, Time};
+use aegis_api::{Incident, Kind, Time, Workload};
 use aegis_planning::host_limit::{self, Asker, HostRuling, HostUse};
+use aegis_planning::set_back;
 use aegis_runtime::Store;
 use jiff::SignedDuration;
 
@@ -16,14 +17,23 @@ use crate::context::Context;
 
 /// What automation does on the host, as it is stored at this moment.
 pub(crate) fn seen(context: &Context, asker: Asker<'_>) -> HostUse {
-    let now = context.clock.now();
-    host_limit::host_use(
-        &at_work(&context.store, now),
-        &context.store.list(),
-        asker,
-        context.store.automation().resumed().map(|resume| resume.at),
-        now,
-    )
+    let (now, set_at) = (context.clock.now(), context.clock.set_at());
+    let incidents: Vec<Arc<Incident>> = at_work(&context.store, now)
+        .into_iter()
+        .map(|incident| set_back::incident(incident, set_at, now))
+        .collect();
+    let workloads: Vec<Arc<Workload>> = context.store.list();
+    let workloads: Vec<Arc<Workload>> = workloads
+        .into_iter()
+        .map(|workload| set_back::workload(workload, now))
+        .collect();
+    host_limit::host_use(&incidents, &workloads, asker, resumed_at(context, now), now)
+}
+
+/// When somebody last let automation go on. Ahead of now, it would make everything that is done by then count as allowed.
+pub(crate) fn resumed_at(context: &Context, now: Time) -> Option<Time> {
+    let resumed = context.store.automation().resumed()?;
+    Some(set_back::time(resumed.at, context.clock.set_at(), now))
 }
 
 /// Incidents that count for the limits of the host: those that have a plan or wait for their turn, and those that acted

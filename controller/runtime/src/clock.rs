@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 /// By less than this the clock is adjusted, not set back.
 const ADJUSTED: Duration = Duration::from_secs(1);
+/// By less than this it is adjusted, or this process was kept waiting, and the clock was not set ahead.
+const AHEAD: Duration = Duration::from_secs(60);
 
 /// A clock: what the store stamps objects with and measures retention by. The wall clock unless a simulation has its own.
 /// It notices when it is set back: times that were written before lie ahead then.
@@ -21,14 +23,32 @@ struct Seen {
     newest: Time,
     /// When it was last set back; before that, when it was made.
     set_at: Instant,
+    /// The same as it was last answered.
+    answered: Time,
+    /// What it showed last, and when that was.
+    last: (Time, Instant),
+    leap: Option<Leap>,
+}
+
+/// The clock was set ahead: what it would have shown, and what it showed instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leap {
+    /// Without it.
+    pub before: Time,
+    /// With it.
+    pub after: Time,
 }
 
 impl Clock {
     /// A clock of one's own.
     pub fn new(now: impl Fn() -> Time + Send + Sync + 'static) -> Self {
+        let shown = now();
         let seen = Seen {
-            newest: now(),
+            newest: shown,
             set_at: Instant::now(),
+            answered: shown,
+            last: (shown, Instant::now()),
+            leap: None,
         };
         Self {
             show: Arc::new(now),
@@ -40,6 +60,15 @@ impl Clock {
     pub fn now(&self) -> Time {
         let now = (self.show)();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (shown, then) = seen.last;
+        let expected = shown.plus(then.elapsed().into());
+        if expected.age(now) > AHEAD {
+            seen.leap = Some(Leap {
+                before: expected,
+                after: now,
+            });
+        }
+        seen.last = (now, Instant::now());
         if now.age(seen.newest) > ADJUSTED {
             seen.set_at = Instant::now();
             seen.newest = now;
@@ -49,19 +78,31 @@ impl Clock {
         now
     }
 
-    /// When it was last set back, as it now shows times; when the process began, if it was not since. What lies ahead of
-    /// now was written before that.
-    pub fn set_at(&self) -> Time {
+    /// How it was last set ahead. What lies before that is not as old as it looks. `None` once it was set back to where such
+    /// a time is still to come.
+    pub fn leap(&self) -> Option<Leap> {
         let now = self.now();
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.leap.filter(|leap| leap.after <= now)
+    }
+
+    /// When it was last set back, as it now shows times; when the process began, if it was not since. What lies ahead of
+    /// now was written before that. The same moment is always the same time: clocks that are adjusted would move it.
+    pub fn set_at(&self) -> Time {
+        let now = self.now();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let ago = jiff::SignedDuration::try_from(seen.set_at.elapsed()).unwrap_or_default();
-        Time(now.0.saturating_sub(ago).unwrap_or(now.0))
+        let set_at = Time(now.0.saturating_sub(ago).unwrap_or(now.0));
+        if set_at.apart(seen.answered) > ADJUSTED {
+            seen.answered = set_at;
+        }
+        seen.answered.min(now)
     }
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self::new(|| Time(jiff::Timestamp::now()))
+        Self::new(aegis_clock::now)
     }
 }
 
@@ -74,6 +115,27 @@ impl std::fmt::Debug for Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_knows_how_it_was_set_ahead_until_that_is_taken_back() {
+        let at = |seconds: u64| Time(jiff::Timestamp::UNIX_EPOCH).plus(aegis_api::Duration::from_secs(seconds));
+        let wall = Arc::new(Mutex::new(at(0)));
+        let shown = Arc::clone(&wall);
+        let clock = Clock::new(move || *shown.lock().unwrap());
+        let pass = async |passes: u64, shows: u64| {
+            tokio::time::advance(Duration::from_secs(passes)).await;
+            *wall.lock().unwrap() = at(shows);
+            clock.leap()
+        };
+        assert_eq!(pass(7200, 7210).await, None, "two hours pass, and some seconds are adjusted");
+        let leap = Leap {
+            before: at(7220),
+            after: at(93_620),
+        };
+        assert_eq!(pass(10, 93_620).await, Some(leap));
+        assert_eq!(pass(3600, 97_220).await, Some(leap));
+        assert_eq!(pass(10, 10_830).await, None, "taken back");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn it_knows_since_when_it_was_set_back() {

@@ -131,7 +131,7 @@ impl EventRecorder {
     /// An empty memory.
     pub fn new() -> Self {
         // Revisions begin at the clock's milliseconds, so that they also rise across restarts without a file.
-        let revision = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+        let revision = u64::try_from(aegis_clock::timestamp().as_millisecond()).unwrap_or_default();
         let book = Book {
             revision,
             bytes: 0,
@@ -162,7 +162,7 @@ impl EventRecorder {
         let revision = self
             .inner
             .book()
-            .record(same, message, Time(jiff::Timestamp::now()));
+            .record(same, message, aegis_clock::now());
         self.inner.latest.send_replace(revision);
     }
 
@@ -207,6 +207,8 @@ impl Book {
         let event = match earlier {
             Some(event) if event.last.age(now) < AGGREGATE.std() => Event {
                 count: event.count.saturating_add(1),
+                // A clock that was set back leaves nothing of a time to come.
+                first: event.first.min(now),
                 last: now,
                 revision,
                 // As it was said last.

@@ -21,7 +21,7 @@ mod watch;
 
 pub use audit::{AuditLog, AuditRetention};
 pub use automation::Automation;
-pub use clock::Clock;
+pub use clock::{Clock, Leap};
 pub use controller::{
     Action, Activity, Controller, Observer, OnError, ReconcileError, Reconciled, Reconciler, Trigger,
 };

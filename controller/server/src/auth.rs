@@ -148,6 +148,7 @@ pub(crate) struct Auth {
     anonymous: Option<Role>,
     /// Counts what ended before its time: revoked tokens, closed sessions.
     ended: watch::Sender<u64>,
+    steps: aegis_clock::Steps,
 }
 
 /// The holder of a token of the command line or of the first start: it never expires.
@@ -166,7 +167,8 @@ impl Auth {
         let webhook = config.webhook_token.as_ref();
         let webhook = webhook.filter(|token| !token.expose_secret().trim().is_empty());
         let sessions = Sessions::default();
-        let session_file = SessionFile::open(tokens.folder(), &sessions, Timestamp::now());
+        let now = aegis_clock::timestamp();
+        let session_file = SessionFile::open(tokens.folder(), &sessions, now);
         Self {
             admin: AdminToken::open(tokens.folder(), &config.admin_token),
             webhook: webhook.map(|token| builtin_holder("webhook", Role::Webhook, token)),
@@ -177,7 +179,22 @@ impl Auth {
             recorder: Recorder::default(),
             anonymous: config.anonymous_role,
             ended: watch::Sender::new(0),
+            steps: aegis_clock::Steps::since(now, std::time::Instant::now()),
         }
+    }
+
+    /// What the clock shows. Where it was set since the last look, sessions and links are moved with it first: they last by
+    /// the time that passes.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.at(aegis_clock::timestamp(), std::time::Instant::now())
+    }
+
+    fn at(&self, now: Timestamp, passed: std::time::Instant) -> Timestamp {
+        if let Some(step) = self.steps.look(now, passed) {
+            tracing::warn!(seconds = step.as_secs(), "the clock was set");
+            self.sessions.move_by(step);
+        }
+        now
     }
 
     /// Whose token this is. Every one is compared, whichever matches.
@@ -224,7 +241,7 @@ impl Auth {
 
     /// Whether who sent these headers shows that they may read.
     pub(crate) fn may_read(&self, headers: &HeaderMap) -> bool {
-        let identity = self.identify(headers, Timestamp::now());
+        let identity = self.identify(headers, self.now());
         identity.is_ok_and(|identity| {
             Need::Read.is_of(identity.role) && !matches!(identity.source, Source::Anonymous)
         })
@@ -292,7 +309,7 @@ impl Auth {
 
     /// Whether an authenticated client may stay; the call counts as a use of its session.
     pub(crate) fn still(&self, identity: &Identity) -> bool {
-        let now = Timestamp::now();
+        let now = self.now();
         match &identity.source {
             Source::Anonymous => true,
             Source::Token(holder) => self.holder(&holder.digest, now).is_some(),
@@ -384,7 +401,7 @@ async fn admitted(
     next: Next,
     actor: &mut Option<Actor>,
 ) -> Response {
-    let (path, now) = (request.uri().path().to_owned(), Timestamp::now());
+    let (path, now) = (request.uri().path().to_owned(), state.auth.now());
     let headers = request.headers();
     if headers.keys().any(|name| name.as_str().starts_with(IMPERSONATE)) {
         return refusal(&path, Status::no_impersonation());

@@ -98,7 +98,7 @@ async fn resume(
 }
 
 fn now() -> Time {
-    Time(jiff::Timestamp::now())
+    aegis_clock::now()
 }
 
 fn wanted(body: &[u8]) -> Result<PauseWanted, Status> {

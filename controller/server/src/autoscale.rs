@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aegis_api::validate::Rules as _;
 use aegis_api::wire::{SimulationRequest, SimulationSummary, TraceRow};
 use aegis_api::workload::Autoscale;
-use aegis_api::{Duration, KindInfo, Time, Workload};
+use aegis_api::{Duration, KindInfo, Workload};
 use aegis_planning::autoscale::{manual_note, simulate};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -127,7 +127,7 @@ fn check(trace: &[TraceRow]) -> Result<(), Refusal> {
 
 /// For how long replicas that are set now are held; nothing where no autoscaling owns them.
 pub(crate) fn note(before: &Workload, replicas: u32) -> Option<String> {
-    manual_note(before, replicas, Time(jiff::Timestamp::now()))
+    manual_note(before, replicas, aegis_clock::now())
 }
 
 /// The same as Kubernetes says such things: in a `Warning`, which `kubectl` shows.

@@ -163,7 +163,7 @@ impl HostView {
     pub fn set_metrics(&self, rows: Vec<ContainerMetrics>) -> bool {
         self.inner
             .read_at
-            .send_replace(Some(Time(jiff::Timestamp::now())));
+            .send_replace(Some(aegis_clock::now()));
         replace(&self.inner.metrics, rows)
     }
 

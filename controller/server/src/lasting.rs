@@ -42,13 +42,17 @@ async fn unwelcome(state: &ServerState, identity: &Identity) {
     while state.auth.still(identity) {
         tokio::select! {
             changed = ended.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(until_check(identity.ends_at(), Timestamp::now())) => {}
+            () = tokio::time::sleep(until_check(identity.ends_at(), aegis_clock::timestamp())) => {}
         }
     }
 }
 
-/// How long until it is asked again: no longer than until the known end.
+/// How long until it is asked again: no longer than until the known end. What is good beyond that had its end moved with a
+/// clock that was set.
 fn until_check(ends_at: Option<Timestamp>, now: Timestamp) -> Duration {
+    if ends_at.is_some_and(|at| at < now) {
+        return CHECK;
+    }
     let left = ends_at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
     let left = left.map(|left| left.saturating_add(Duration::from_millis(1)));
     left.map_or(CHECK, |left| left.min(CHECK))
@@ -75,6 +79,7 @@ mod tests {
         assert_eq!(until_check(None, now), CHECK);
         assert_eq!(until_check(at(3600), now), CHECK);
         assert_eq!(until_check(at(2), now), Duration::from_millis(2001));
-        assert_eq!(until_check(at(-5), now), Duration::from_millis(1));
+        assert_eq!(until_check(at(0), now), Duration::from_millis(1));
+        assert_eq!(until_check(at(-5), now), CHECK, "its end was moved");
     }
 }

@@ -139,7 +139,7 @@ impl HttpMetrics {
                 self.firing.get_or_create(&labels).set(1);
             }
         }
-        let now = Time(jiff::Timestamp::now());
+        let now = aegis_clock::now();
         let newest = state.host.read_at();
         self.readings_age
             .set(newest.map_or(-1.0, |at| at.age(now).as_secs_f64()));

@@ -9,7 +9,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aegis_api::error::chain;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 use tokio_rustls::TlsAcceptor;
@@ -266,7 +265,7 @@ fn make_pair(names: &[String]) -> Result<(String, String), rcgen::Error> {
     params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
     // From last year on, for clocks that are behind.
-    let year = i32::from(Timestamp::now().to_zoned(TimeZone::UTC).year());
+    let year = i32::from(aegis_clock::timestamp().to_zoned(TimeZone::UTC).year());
     params.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
     params.not_after = rcgen::date_time_ymd(year + YEARS, 1, 1);
     let cert = params.self_signed(&key)?;

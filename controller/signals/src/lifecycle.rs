@@ -5,13 +5,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use aegis_api::lifecycle::{Cause, Death, LastEnd, RESTARTS_WITHIN, Record, What};
+use aegis_api::lifecycle::{Cause, Death, LastEnd, RESTARTS_WITHIN, Record, What, earlier};
 use aegis_api::observed::EngineEvent;
 use aegis_api::{ContainerId, Time};
 
 /// Most containers that are remembered; with 32 happenings each this is some 2 MiB.
 const MOST_CONTAINERS: usize = 1024;
+
+/// By more than this the clock was set back, and not adjusted, nor read by two at the same moment.
+const SET_BACK: Duration = Duration::from_secs(60);
 
 /// The record. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -28,9 +32,28 @@ struct State {
     away_since: Option<Time>,
     /// When the engine last answered on a connection of its own: one that stops takes no new ones.
     answered: Option<Time>,
+    /// The latest time of all that was noted.
+    newest: Option<Time>,
 }
 
 impl State {
+    /// It is this late. Where the clock was set back, everything is as old as it was: the order in which things happened
+    /// decides who made a container end, and they must not lie ahead of what happens from now on.
+    fn see(&mut self, now: Time) {
+        let step = self.newest.map_or(Duration::ZERO, |newest| now.age(newest));
+        if step <= SET_BACK {
+            self.newest = self.newest.max(Some(now));
+            // A call that was under way while the clock was set back.
+            self.answered = self.answered.map(|answered| answered.min(now));
+            return;
+        }
+        let singles = [&mut self.up_since, &mut self.away_since, &mut self.answered];
+        let all = singles.into_iter().flatten().chain(self.removed.values_mut());
+        all.for_each(|at| *at = earlier(*at, step));
+        self.records.values_mut().for_each(|record| record.set_back(step));
+        self.newest = Some(now);
+    }
+
     fn add(&mut self, id: &str, at: Time, what: What) {
         if let Some(record) = self.records.get_mut(id) {
             record.add(at, what);
@@ -78,7 +101,7 @@ impl Lifecycle {
     /// An event came. One that is removed is forgotten.
     pub fn event(&self, event: &EngineEvent, at: Time) {
         match event.action.as_str() {
-            "destroy" => return self.with(|state| state.forget(event, at)),
+            "destroy" => return self.at(at, |state| state.forget(event, at)),
             // Another one of that name.
             "create" => {
                 self.with(|state| state.removed.remove(&event.name));
@@ -87,13 +110,13 @@ impl Lifecycle {
         }
         let attribute = |key: &str| event.attributes.get(key).cloned();
         if let Some(what) = What::of_event(&event.action, attribute) {
-            self.with(|state| state.add(&event.id, at, what));
+            self.at(at, |state| state.add(&event.id, at, what));
         }
     }
 
     /// The event stream is there (again).
     pub fn stream_is_up(&self, at: Time) {
-        self.with(|state| {
+        self.at(at, |state| {
             state.up_since = Some(at);
             state.away_since = None;
             for record in state.records.values_mut() {
@@ -104,7 +127,7 @@ impl Lifecycle {
 
     /// The event stream is lost: from now on things may happen unobserved.
     pub fn stream_is_lost(&self, at: Time) {
-        self.with(|state| {
+        self.at(at, |state| {
             // It never was there: nothing is lost that was not lost before.
             if state.up_since.take().is_some() {
                 // What has the name by now may go unobserved.
@@ -125,12 +148,12 @@ impl Lifecycle {
 
     /// We are about to do this to a container: to be noted before it is done.
     pub fn note(&self, id: &str, at: Time, what: What) {
-        self.with(|state| state.add(id, at, what));
+        self.at(at, |state| state.add(id, at, what));
     }
 
     /// How a container ended in the last quarter of an hour, oldest first.
     pub fn deaths(&self, id: &str, now: Time) -> Vec<Death> {
-        self.with(|state| {
+        self.at(now, |state| {
             let answered = state.answered;
             let record = state.records.get(id);
             record
@@ -160,6 +183,14 @@ impl Lifecycle {
     /// Since when the event stream is away; `None` while it is there, and before it was for the first time.
     pub fn away_since(&self) -> Option<Time> {
         self.with(|state| state.away_since)
+    }
+
+    /// The same, at this time.
+    fn at<T>(&self, now: Time, f: impl FnOnce(&mut State) -> T) -> T {
+        self.with(|state| {
+            state.see(now);
+            f(state)
+        })
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
@@ -236,6 +267,23 @@ mod tests {
         lifecycle.stream_is_lost(second(110));
         lifecycle.stream_is_lost(second(115));
         assert_eq!(lifecycle.away_since(), Some(second(110)));
+    }
+
+    #[test]
+    fn after_the_clock_was_set_back_ends_are_judged_as_before() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.stream_is_up(second(0));
+        lifecycle.event(&event("a", "die", &[("exitCode", "1")]), second(7000));
+        lifecycle.engine_answered(second(7200));
+        // An hour back: an engine that is stopping has not answered since.
+        stopped(&lifecycle, 3650);
+        assert_eq!(cause(&lifecycle), None, "not known yet");
+        lifecycle.engine_answered(second(3666));
+        assert_eq!(cause(&lifecycle), Some(Cause::Human));
+        let deaths = lifecycle.deaths("a", second(3670));
+        let ages: Vec<u64> = deaths.iter().map(|death| death.at.unwrap().age(second(3670)).as_secs()).collect();
+        assert_eq!(ages, [220, 19], "the crash is as long ago as it was");
+        assert_eq!(lifecycle.up_since(), Some(second(-3550)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use aegis_api::audit::Actor;
 use aegis_api::incident::ApprovalDecision;
 use aegis_api::policy::WorkloadSelector;
 use aegis_api::silence::SilencedAutomation;
-use aegis_api::{Incident, Kind as _, Silence, SilenceSpec, Time};
+use aegis_api::{Incident, Kind as _, Silence, SilenceSpec};
 use aegis_notify::{
     Answers, App, Choice, Clicks, Decide, Decision, HttpAnswer, Record, RefusedClick, SocketMode,
 };
@@ -76,7 +76,7 @@ impl SlackClicks {
             let clicks = Arc::clone(&clicks);
             Box::pin(async move {
                 let (timestamp, signature) = (request.timestamp.as_deref(), request.signature.as_deref());
-                let now = jiff::Timestamp::now().as_second();
+                let now = aegis_clock::timestamp().as_second();
                 match clicks.http(timestamp, signature, &request.body, now).await {
                     HttpAnswer::Taken => SlackAnswer::Taken,
                     HttpAnswer::Forged => SlackAnswer::Forged,
@@ -185,7 +185,7 @@ async fn silence(store: &Store, decision: &Decision, lasts: aegis_api::Duration)
     let Some(workload) = incident.workload() else {
         return Err(format!("incident {} is about no known workload", incident.name()));
     };
-    let now = Time(jiff::Timestamp::now());
+    let now = aegis_clock::now();
     let name = format!("slack-{}", decision.uid);
     let known = store.get::<Silence>(&name);
     let until = known.as_ref().and_then(|known| known.spec.until);

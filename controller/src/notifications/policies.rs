@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aegis_api::{ConditionType, Detector, Incident, Kind as _, RemediationPolicy, Time, Workload, condition};
+use aegis_api::{ConditionType, Detector, Incident, Kind as _, RemediationPolicy, Workload, condition};
 use aegis_notify::{Update, Wishes};
 use aegis_planning::governing::governing;
 use aegis_planning::incident::gate::is_frozen;
@@ -28,7 +28,7 @@ pub(super) fn wishes(store: Store, cooldown: aegis_api::Duration) -> Asked<Wishe
         let policy = governing(&policies, &[], name.as_str(), &labels, cooldown, deadline)
             .spec
             .notify;
-        let now = Time(jiff::Timestamp::now());
+        let now = aegis_clock::now();
         let quiet = policy.quiet_hours.iter().any(|window| is_frozen(window, now));
         Wishes { policy, quiet }
     })
@@ -69,6 +69,6 @@ fn is_silenced_now(store: &Store, incident: &Incident) -> bool {
     if let Some(status) = &mut open.status {
         status.finished_at = None;
     }
-    let now = Time(jiff::Timestamp::now());
+    let now = aegis_clock::now();
     silenced::heard(store, Update::Changed(Arc::new(open)), now).is_none()
 }

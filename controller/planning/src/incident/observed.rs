@@ -11,6 +11,7 @@ use aegis_api::{
 use crate::governing::BrokenPolicy;
 use crate::host_limit::HostLimits;
 use crate::host_reading::HostReading;
+use crate::set_back::Leap;
 
 /// The world as one Incident sees it.
 #[derive(Debug, Clone)]
@@ -41,7 +42,9 @@ pub struct Observed {
     pub max_replicas: u32,
     /// What automation may do on the whole host.
     pub limits: HostLimits,
-    /// When this controller started: what it has not observed since, it has not observed.
+    /// When this controller started, or its clock was set ahead: what it has not observed since, it has not observed.
     pub awake_since: Time,
+    /// How the clock was last set ahead.
+    pub leap: Option<Leap>,
     pub now: Time,
 }

@@ -27,6 +27,7 @@ use crate::hold::{self, Hold};
 use crate::host_limit::{HostLimits, HostUse, YIELDS_AT_MOST, asker, host_use};
 use crate::host_reading::HostReading;
 use crate::ledger;
+use crate::set_back::Leap;
 use crate::serving::naming;
 
 /// How far back actions on the workload count.
@@ -93,8 +94,10 @@ pub struct ValidatedIncident {
     pub dependencies: Vec<Arc<Workload>>,
     /// Load balancers that name the workload.
     pub balancers: Vec<Arc<LoadBalancer>>,
-    /// When this controller started.
+    /// When this controller started, or its clock was set ahead.
     pub awake_since: Time,
+    /// How the clock was last set ahead.
+    pub leap: Option<Leap>,
     pub now: Time,
 }
 
@@ -163,6 +166,7 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         dependencies: dependencies(name, &observed.workloads),
         balancers: balancers.cloned().collect(),
         awake_since: observed.awake_since,
+        leap: observed.leap,
         now: observed.now,
         status,
         target,

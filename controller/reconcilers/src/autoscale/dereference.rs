@@ -13,6 +13,7 @@ use aegis_planning::autoscale::{
     measure, needs_requests, pause, set_apart,
 };
 use aegis_planning::load_balancer::access_log::FORMAT;
+use aegis_planning::set_back;
 use futures::future::join_all;
 
 use super::external::Externals;
@@ -67,7 +68,11 @@ pub(super) async fn situation(
             *place = reading;
         }
     }
-    let incidents = context.store.find::<Incident>(&key::workload(name));
+    let set_at = context.clock.set_at();
+    let incidents = context.store.find::<Incident>(&key::workload(name)).into_iter();
+    let incidents: Vec<Arc<Incident>> = incidents
+        .map(|incident| set_back::incident(incident, set_at, now))
+        .collect();
     Situation {
         serving: aegis_planning::ledger::count(replicas.serving.len()),
         warming: replicas.warming,
@@ -189,7 +194,7 @@ impl Limits {
             let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             kept.get(id).copied()
         };
-        if let Some((_, limit)) = known.filter(|(at, _)| at.age(now) < KEPT) {
+        if let Some((_, limit)) = known.filter(|(at, _)| at.apart(now) < KEPT) {
             return Some(limit);
         }
         let Ok(Some(details)) = context.engine.inspect(id).await else {

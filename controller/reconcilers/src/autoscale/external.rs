@@ -49,13 +49,13 @@ impl Known {
     fn is_due(&self, now: Time) -> bool {
         let doubled = self.failures.saturating_sub(1).min(8);
         let pause = EVERY.saturating_mul(2_u32.saturating_pow(doubled)).min(SELDOM);
-        !self.under_way && self.last.as_ref().is_none_or(|(at, _)| at.age(now) >= pause)
+        !self.under_way && self.last.as_ref().is_none_or(|(at, _)| at.apart(now) >= pause)
     }
 
     fn reading(&self, now: Time) -> Reading {
         match &self.last {
             None => Reading::Pending("is being read for the first time".to_owned()),
-            Some((at, Ok(_))) if at.age(now) >= FRESH => {
+            Some((at, Ok(_))) if at.apart(now) >= FRESH => {
                 Reading::Missing(format!("cannot be measured: no answer since {at}"))
             }
             Some((_, Ok(number))) => Reading::Total {
@@ -275,6 +275,18 @@ mod tests {
     fn target(yaml: &str) -> AutoscaleTarget {
         let value = aegis_api::yaml::parse(yaml).unwrap().remove(0).value;
         serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_puts_off_no_request_and_keeps_no_number() {
+        let at = |text: &str| text.parse::<Time>().unwrap();
+        let known = Known {
+            last: Some((at("2026-01-31T13:00:00Z"), Ok(7.0))),
+            ..Known::default()
+        };
+        let now = at("2026-01-31T12:00:00Z");
+        assert!(known.is_due(now));
+        assert!(matches!(known.reading(now), Reading::Missing(_)), "{:?}", known.reading(now));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn is_to_be_stored(
     let Some(before) = before else {
         return true;
     };
-    let is_due = written.is_none_or(|at| at.age(now) >= SELDOM);
+    let is_due = written.is_none_or(|at| at.apart(now) >= SELDOM);
     is_news(before, next) || is_due && has_moved(before, next)
 }
 

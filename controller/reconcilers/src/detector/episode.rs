@@ -10,6 +10,7 @@ use aegis_api::naming::hashed;
 use aegis_api::scalar::{ContainerName, ResourceName};
 use aegis_api::{Detector, Incident, Kind, Time};
 use aegis_planning::detection::Condition;
+use aegis_planning::set_back;
 use aegis_planning::detection::episode::{
     DETECTOR, DETECTOR_LABEL, fingerprint, host_fingerprint, is_joined, is_repeated_by,
 };
@@ -82,10 +83,11 @@ impl<'a> Episode<'a> {
         &self,
         store: &Store,
         now: Time,
+        set_at: Time,
     ) -> Result<(ResourceName, bool), StoreError> {
         let name = self.name();
         if store.get::<Incident>(&name).is_none()
-            && let Some(known) = self.known(store, now).await?
+            && let Some(known) = self.known(store, now, set_at).await?
         {
             return Ok((known, false));
         }
@@ -102,8 +104,8 @@ impl<'a> Episode<'a> {
     }
 
     /// The open incident that it joins; else the one about the same that ended a short while ago without an action, on
-    /// which it is counted.
-    async fn known(&self, store: &Store, now: Time) -> Result<Option<ResourceName>, StoreError> {
+    /// which it is counted. What ended ahead of now ended when the clock was set back.
+    async fn known(&self, store: &Store, now: Time, set_at: Time) -> Result<Option<ResourceName>, StoreError> {
         let joined = self.open_one(store);
         if let Some(name) = joined.and_then(|incident| incident.name().parse().ok()) {
             return Ok(Some(name));
@@ -111,9 +113,8 @@ impl<'a> Episode<'a> {
         let fingerprint = self.fingerprint();
         let condition = self.workload.as_ref().map(|(_, condition)| *condition);
         let same = store.find::<Incident>(&key::fingerprint(&fingerprint));
-        let repeated = same
-            .iter()
-            .find(|it| is_repeated_by(it, self.detector.name(), condition, now));
+        let mut settled = same.into_iter().map(|it| set_back::incident(it, set_at, now));
+        let repeated = settled.find(|it| is_repeated_by(it, self.detector.name(), condition, now));
         let Some(repeated) = repeated else {
             return Ok(None);
         };

@@ -55,8 +55,7 @@ impl Lines {
         };
         let known = self.with(|counts| counts.get(&query).copied());
         if let Some((at, count)) = known
-            && at <= now
-            && at.age(now) < EVERY
+            && at.apart(now) < EVERY
         {
             return count;
         }
@@ -64,7 +63,7 @@ impl Lines {
         let count = read.ok().and_then(Result::ok).flatten();
         self.with(|counts| {
             if counts.len() >= MOST {
-                counts.retain(|_, (at, _)| at.age(now) < EVERY);
+                counts.retain(|_, (at, _)| at.apart(now) < EVERY);
             }
             counts.insert(query, (now, count));
         });

@@ -160,7 +160,7 @@ impl DetectorReconciler {
         let written = self.written(detector.name(), None);
         // That nothing could be measured is no news for a minute once something is: a start, a restart.
         let is_measured_again = is_blind(before) && !is_blind(next);
-        let is_due = is_measured_again || written.is_none_or(|at| at.age(now) >= SELDOM);
+        let is_due = is_measured_again || written.is_none_or(|at| at.apart(now) >= SELDOM);
         if !(is_news(before, next) || is_due && has_moved(before, next)) {
             return Ok(());
         }

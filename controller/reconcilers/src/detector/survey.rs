@@ -9,6 +9,7 @@ use aegis_api::signals::{ContainerSignals, WorkloadSignals, bounds};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{ConditionType, Kind, LoadBalancer, Time, Workload, WorkloadStatus, condition};
 use aegis_planning::detection::{Condition, Finding};
+use aegis_planning::set_back;
 use futures::future::join_all;
 
 use super::inspections::{Inspected, Inspections};
@@ -43,7 +44,9 @@ impl Survey<'_> {
     pub(super) async fn evaluate(&self, workload: &Workload) -> Finding {
         let default = WorkloadStatus::default();
         let status = workload.status.as_ref().unwrap_or(&default);
-        let acted_at = status.demands.last().map(|demand| demand.at);
+        let set_at = self.context.clock.set_at();
+        let acted_at = status.demands.last();
+        let acted_at = acted_at.map(|demand| set_back::time(demand.at, set_at, self.now));
         // What we take away ourselves is no trouble.
         let stays = |row: &&InstanceStatus| matches!(row.leaving, None | Some(Leaving::Unhealthy));
         let rows = status.instances.iter().filter(stays);

@@ -10,14 +10,18 @@ use aegis_planning::host_reading::HostReading;
 use aegis_planning::incident::observed::Observed;
 use aegis_planning::incident::validate::target;
 use aegis_planning::set_back;
+use aegis_runtime::Leap;
 
 use crate::broken_policies::broken_policies;
 use crate::context::Context;
-use crate::turns::at_work;
+use crate::turns::{at_work, resumed_at};
 
 pub(super) async fn dereference(context: &Context, incident: &Incident, awake_since: Time) -> Observed {
     let workloads = context.store.list();
     let now = context.clock.now();
+    let leap = context.clock.leap();
+    let leap = leap.map(|Leap { before, after }| set_back::Leap { before, after });
+    let awake_since = set_back::time(awake_since, context.clock.set_at(), now);
     Observed {
         stopped: stopped(context, &workloads),
         incidents: incidents(context, incident, &workloads, now),
@@ -28,13 +32,15 @@ pub(super) async fn dereference(context: &Context, incident: &Incident, awake_si
         detectors: context.store.list(),
         paused: context.store.automation().paused(),
         silences: context.store.list(),
-        resumed: context.store.automation().resumed().map(|resume| resume.at),
+        resumed: resumed_at(context, now),
         reading: reading(context, incident).await,
         cooldown: context.settings.cooldown,
         verification_deadline: context.settings.verification_deadline,
         max_replicas: context.settings.max_replicas,
         limits: context.settings.limits,
-        awake_since,
+        // A span that was skipped is one in which nothing was done about it.
+        awake_since: leap.map_or(awake_since, |leap| leap.after.max(awake_since)),
+        leap,
         now,
     }
 }
@@ -53,7 +59,7 @@ fn incidents(
     let mut found: BTreeMap<String, Arc<Incident>> = BTreeMap::new();
     let about = context.store.find::<Incident>(&key::workload(workload.name()));
     for one in about.into_iter().chain(at_work(&context.store, now)) {
-        let one = set_back::earlier(one, set_at, now);
+        let one = set_back::incident(one, set_at, now);
         found.insert(one.name().to_owned(), one);
     }
     found.into_values().collect()

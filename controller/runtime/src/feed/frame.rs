@@ -72,7 +72,7 @@ impl Draft {
             r#type: kind,
             incident_id,
             data,
-            timestamp: Time(jiff::Timestamp::now()),
+            timestamp: aegis_clock::now(),
         })?;
         // Its last brace: the number goes before it.
         text.pop();

@@ -81,7 +81,7 @@ async fn login(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let sender = Sender::new(peer, parts.headers);
-    let now = Timestamp::now();
+    let now = state.auth.now();
     let entry = sender.enter(&state).await?;
     let address = entry.address;
     let body = body::read(body, LIMIT, ENTER).await?;
@@ -257,7 +257,7 @@ async fn logout(
     let sender = Sender::new(peer, headers);
     if let Source::Session { key, .. } = &identity.source {
         state.auth.sessions.end(key);
-        state.auth.end(Timestamp::now()).await;
+        state.auth.end(state.auth.now()).await;
         sender.did(&state, &identity, What::Logout).await;
     }
     let cookie = credentials::no_cookie(sender.is_https(&state));
@@ -281,7 +281,7 @@ async fn once(
     let (code, expires_at) = state
         .auth
         .sessions
-        .code(Invited { holder, ends }, Timestamp::now());
+        .code(Invited { holder, ends }, state.auth.now());
     Sender::new(peer, headers)
         .did(&state, &identity, What::LinkMade)
         .await;
@@ -312,7 +312,7 @@ async fn follow(
     if method != Method::GET {
         return Err(Status::method_not_allowed().into());
     }
-    let (sender, now) = (Sender::new(peer, headers), Timestamp::now());
+    let (sender, now) = (Sender::new(peer, headers), state.auth.now());
     let entry = sender.enter(&state).await?;
     let address = entry.address;
     if !state.auth.sessions.knows(&once.code, now) {
@@ -336,7 +336,7 @@ async fn redeem(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let (sender, now) = (Sender::new(peer, parts.headers), Timestamp::now());
+    let (sender, now) = (Sender::new(peer, parts.headers), state.auth.now());
     let entry = sender.enter(&state).await?;
     let address = entry.address;
     let body = body::read(body, LIMIT, ENTER).await?;

@@ -36,6 +36,8 @@ pub(crate) struct Session {
     /// Of what the page must send along with every request, beside the cookie: only the page that logged in has it.
     secret: Digest,
     pub(crate) expires_at: Timestamp,
+    /// When it ends by itself, whatever its token says.
+    until: Timestamp,
     used_at: Timestamp,
 }
 
@@ -83,9 +85,10 @@ impl Sessions {
         let (cookie, secret) = (fresh(), fresh());
         let key = Digest::of(cookie.expose_secret());
         let Invited { holder, ends } = invited;
-        let ends = [Some(now + ABSOLUTE), holder.expires_at, ends];
+        let until = ends.map_or(now + ABSOLUTE, |ends| ends.min(now + ABSOLUTE));
         let session = Session {
-            expires_at: ends.into_iter().flatten().min().unwrap_or(now),
+            expires_at: holder.expires_at.map_or(until, |ends| ends.min(until)),
+            until,
             holder,
             secret: Digest::of(secret.expose_secret()),
             used_at: now,
@@ -109,6 +112,12 @@ impl Sessions {
     fn restore(&self, rows: Vec<Row>, now: Timestamp) {
         let mut inner = self.inner();
         let mut rows: Vec<_> = rows.into_iter().filter_map(Row::read).collect();
+        // The clock may have been set back meanwhile: none was used in a time to come, or began there.
+        for (_, session) in &mut rows {
+            session.used_at = session.used_at.min(now);
+            session.until = session.until.min(now + ABSOLUTE);
+            session.limit();
+        }
         rows.retain(|(_, session)| session.is_good(now));
         rows.sort_by_key(|(_, session)| std::cmp::Reverse(session.used_at));
         inner.sessions.extend(rows.into_iter().take(MOST));
@@ -122,6 +131,24 @@ impl Sessions {
         inner.written = Some(now);
         let sessions = inner.sessions.iter();
         sessions.map(|(key, session)| Row::of(*key, session)).collect()
+    }
+
+    /// The clock was set by so much, back where that is negative: sessions and codes last as long as they would have. A token,
+    /// and what it began with it, ends at the time that its maker named.
+    pub(super) fn move_by(&self, step: SignedDuration) {
+        let moved = |at: Timestamp| at.saturating_add(step).unwrap_or(at);
+        let mut inner = self.inner();
+        for session in inner.sessions.values_mut() {
+            session.used_at = moved(session.used_at);
+            session.until = moved(session.until);
+            session.limit();
+        }
+        for code in inner.codes.values_mut() {
+            code.expires_at = moved(code.expires_at);
+            code.invited.ends = code.invited.ends.map(moved);
+        }
+        // What is written is of the clock as it was.
+        inner.written = None;
     }
 
     /// Whether it is time to write when sessions were last used.
@@ -227,6 +254,10 @@ impl Session {
         self.secret.is(&Digest::of(secret))
     }
 
+    fn limit(&mut self) {
+        self.expires_at = self.holder.expires_at.map_or(self.until, |ends| ends.min(self.until));
+    }
+
     fn is_good(&self, now: Timestamp) -> bool {
         now < self.expires_at && now.duration_since(self.used_at) < IDLE
     }
@@ -267,6 +298,36 @@ mod tests {
             assert!(sessions.touch(&key(&cookie), at(hour)).is_some(), "{hour}");
         }
         assert!(sessions.touch(&key(&cookie), at(168)).is_none());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_ends_no_session_and_makes_none_last_longer() {
+        for step in [24, -24, 2] {
+            let sessions = Sessions::default();
+            let [cookie, idle] = [0, 1].map(|_| key(&sessions.begin(holder(None).into(), at(0)).cookie));
+            let (code, _) = sessions.code(holder(None).into(), at(0));
+            sessions.move_by(SignedDuration::from_hours(step));
+            let now = |hours: i64| at(hours + step);
+            assert!(sessions.knows(code.expose_secret(), now(0)));
+            assert!(!sessions.knows(code.expose_secret(), now(1)));
+            assert!(sessions.touch(&idle, now(11)).is_some(), "{step}");
+            for hour in 0..168 {
+                assert!(sessions.touch(&cookie, now(hour)).is_some(), "{step}: {hour}");
+            }
+            assert!(sessions.touch(&cookie, now(168)).is_none(), "{step}");
+            assert!(sessions.touch(&idle, now(23)).is_none(), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_token_ends_by_the_clock_and_a_session_never_after_it() {
+        let sessions = Sessions::default();
+        let cookie = key(&sessions.begin(holder(Some(at(10))).into(), at(0)).cookie);
+        sessions.move_by(SignedDuration::from_hours(9));
+        assert_eq!(sessions.touch(&cookie, at(9)).unwrap().expires_at, at(10));
+        sessions.move_by(SignedDuration::from_hours(-9));
+        assert_eq!(sessions.touch(&cookie, at(1)).unwrap().expires_at, at(10));
+        assert!(sessions.touch(&cookie, at(10)).is_none());
     }
 
     #[test]

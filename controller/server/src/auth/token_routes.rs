@@ -25,7 +25,7 @@ use crate::status::Status;
 const LIMIT: usize = 4096;
 
 pub(super) async fn list(State(state): State<ServerState>) -> Json<TokenList> {
-    let tokens = state.auth.tokens.list(Timestamp::now());
+    let tokens = state.auth.tokens.list(state.auth.now());
     Json(TokenList { tokens })
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn create(
 ) -> Result<Response, Refusal> {
     let wanted: TokenWanted = serde_json::from_slice(&body?.0)
         .map_err(|error| Status::bad_request(format!("the body is no token that can be made: {error}")))?;
-    let now = Timestamp::now();
+    let now = state.auth.now();
     let expires_at = end(wanted.expires_at, wanted.ttl_seconds, now);
     let made = state
         .auth
@@ -75,7 +75,7 @@ pub(super) async fn revoke(
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Response, Refusal> {
-    let now = Timestamp::now();
+    let now = state.auth.now();
     if name == ADMIN {
         let peer = peer.map(|Extension(peer)| peer);
         let actor = actor(&identity, peer, &headers, &state.config.trusted_proxies);
@@ -138,7 +138,7 @@ pub(super) async fn rotate(
             Status::bad_request(format!("the body is not {{\"ttlSeconds\": …}}: {error}"))
         })?,
     };
-    let now = Timestamp::now();
+    let now = state.auth.now();
     let expires_at = end(wanted.expires_at, wanted.ttl_seconds, now);
     let known = name == ADMIN || state.auth.tokens.list(now).iter().any(|row| row.name == name);
     if !known {

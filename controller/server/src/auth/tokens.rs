@@ -131,7 +131,7 @@ impl Tokens {
         }
         let book = Book {
             tokens,
-            written: Timestamp::now(),
+            written: aegis_clock::timestamp(),
         };
         Ok(Self {
             path,
@@ -162,12 +162,13 @@ impl Tokens {
         let mut book = self.book();
         let token = book.tokens.iter_mut().find(|token| token.digest == *presented);
         let Some(token) = token else { return false };
-        let recent = |at: Timestamp| now.duration_since(at) < USE_STEP;
+        // Of a clock that was set back, no use was lately, and none was written.
+        let recent = |at: Timestamp| now.duration_since(at).abs() < USE_STEP;
         if token.entry.last_used_at.is_some_and(recent) {
             return false;
         }
         token.entry.last_used_at = Some(now);
-        let due = now.duration_since(book.written) >= USE_WRITES;
+        let due = now.duration_since(book.written).abs() >= USE_WRITES;
         if due {
             book.written = now;
         }

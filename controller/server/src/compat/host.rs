@@ -1,6 +1,5 @@
 //! What the host has: `/containers`, `/metrics` and what is below it, `/topology`, `/health`. Reads memory only.
 
-use aegis_api::Time;
 use aegis_api::wire::{
     BalancerMetrics, ContainerRow, HealthAnswer, HostMetrics, MetricHistory, Topology, WorkloadRequests,
 };
@@ -95,7 +94,7 @@ pub(super) async fn history(
 ) -> Result<Json<MetricHistory>, Refusal> {
     let HistoryAsked { minutes, names } = query.try_into()?;
     Ok(Json(state.host.history(
-        Time(jiff::Timestamp::now()),
+        aegis_clock::now(),
         minutes,
         &names,
     )))
@@ -120,12 +119,12 @@ pub(super) async fn load_balancers(
             message: format!("Name at most {MOST_NAMES} load balancers, or none for all"),
         }));
     }
-    Ok(Json(state.host.balancers(Time(jiff::Timestamp::now()), &names)))
+    Ok(Json(state.host.balancers(aegis_clock::now(), &names)))
 }
 
 /// Rate, errors and duration of the workloads that had requests within a quarter of an hour.
 pub(super) async fn workloads(State(state): State<ServerState>) -> Json<Vec<WorkloadRequests>> {
-    Json(state.host.requested(Time(jiff::Timestamp::now())))
+    Json(state.host.requested(aegis_clock::now()))
 }
 
 pub(super) async fn topology(State(state): State<ServerState>) -> Json<Topology> {

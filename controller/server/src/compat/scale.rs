@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::wire::{Removed, ScaleData, ScaleEvent};
-use aegis_api::{Kind as _, KindInfo, LoadBalancer, Time, Workload};
+use aegis_api::{Kind as _, KindInfo, LoadBalancer, Workload};
 use aegis_planning::covering::covering;
 use aegis_planning::serving::{is_balanced, missing, replicas};
 use aegis_runtime::Store;
@@ -122,7 +122,7 @@ fn event(workload: &Workload, balancers: &[Arc<LoadBalancer>]) -> ScaleEvent {
         replica_count: replicas.len(),
         replicas,
         lb_configured: is_balanced(workload, balancers),
-        timestamp: Time(jiff::Timestamp::now()),
+        timestamp: aegis_clock::now(),
         autoscale: None,
     }
 }

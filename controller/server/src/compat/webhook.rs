@@ -98,7 +98,7 @@ pub(crate) async fn take_at(
     };
     let _turn = state.keyed_mutex.enter(&turn(state, alert, &workloads)).await;
     // Not before: an alert that waited would be from before the incident that it waited for.
-    let now = at.unwrap_or_else(|| Time(jiff::Timestamp::now()));
+    let now = at.unwrap_or_else(|| aegis_clock::now());
     for _ in 0..ATTEMPTS {
         let earlier = Earlier::of(state, alert);
         let taken = match &alert.message {
@@ -565,7 +565,7 @@ async fn open(
     let spec = opening.alert.spec(opening.named, opening.workloads, previous);
     let incident = store.add::<Incident>(&name, &spec).await?;
     state.book.note(&incident);
-    state.bursts.begin(incident.name(), Time(jiff::Timestamp::now()));
+    state.bursts.begin(incident.name(), aegis_clock::now());
     record_naming(state, &incident, opening.named);
     Ok(incident)
 }

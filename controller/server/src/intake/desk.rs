@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aegis_api::alert_source::AlertSourceSpec;
 use aegis_api::validate::Rules as _;
-use aegis_api::{Time, Workload};
+use aegis_api::Workload;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::routing::{get, post};
@@ -123,7 +123,7 @@ fn tried(
         workloads: &workloads,
         containers: &containers,
     };
-    let (target, now) = (&state.config.target_container, Time(jiff::Timestamp::now()));
+    let (target, now) = (&state.config.target_container, aegis_clock::now());
     if sender == Sender::AegisOps {
         let read = Alert::read(content.text.as_bytes(), target, known, now);
         return match read {

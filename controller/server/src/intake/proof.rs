@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aegis_api::alert_source::{AlertFormat, Authenticity};
 use aegis_api::workload::ValueSource;
-use aegis_api::{AlertSource, Kind as _, Time};
+use aegis_api::{AlertSource, Kind as _};
 use aegis_runtime::{EventType, ObjectRef};
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Request, State};
@@ -93,7 +93,7 @@ fn proved(
         body,
         routing_key: key.as_deref(),
     };
-    check(demanded, &secret, claim, Time(jiff::Timestamp::now())).map_err(|why| why.as_str().to_owned())
+    check(demanded, &secret, claim, aegis_clock::now()).map_err(|why| why.as_str().to_owned())
 }
 
 fn reference(demanded: &Authenticity) -> Option<&ValueSource> {

@@ -24,7 +24,7 @@ pub async fn release(state: ServerState, shutdown: CancellationToken) {
         .await
         .is_some()
     {
-        open_released(&state, Time(jiff::Timestamp::now())).await;
+        open_released(&state, aegis_clock::now()).await;
     }
 }
 

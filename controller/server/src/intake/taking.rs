@@ -284,7 +284,7 @@ impl Desk<'_> {
     /// One alert of another sender.
     async fn one(&self, sender: Sender, report: Report, tally: &mut Tally) {
         let stands = report.state.clone();
-        let now = Time(jiff::Timestamp::now());
+        let now = aegis_clock::now();
         if stands == Stands::Test {
             self.state.intake_metrics.count(sender, "test");
             let message = "a test message came in, and was understood: it opens nothing".to_owned();
@@ -372,7 +372,7 @@ impl Desk<'_> {
             workloads: &workloads,
             containers: &containers,
         };
-        let now = Time(jiff::Timestamp::now());
+        let now = aegis_clock::now();
         let target = &self.state.config.target_container;
         let alert = match Alert::read(text.as_bytes(), target, known, now) {
             Ok(alert) => alert,
@@ -443,7 +443,7 @@ impl Desk<'_> {
         self.state.intake_metrics.count(sender, "unreadable");
         let reason: String = reason.chars().filter(|c| !c.is_control()).take(REASON).collect();
         let kept = Kept {
-            at: Time(jiff::Timestamp::now()),
+            at: aegis_clock::now(),
             source: self.source.place.clone(),
             sender: sender.as_str().to_owned(),
             reason: reason.clone(),

@@ -115,5 +115,5 @@ pub(super) fn selected(state: &ServerState, target: &Target, query: &Query) -> (
 }
 
 pub(super) fn now() -> Time {
-    Time(jiff::Timestamp::now())
+    aegis_clock::now()
 }

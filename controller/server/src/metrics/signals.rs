@@ -4,7 +4,6 @@
 
 use std::sync::atomic::AtomicU64;
 
-use aegis_api::Time;
 use aegis_api::wire::{BalancerMetrics, Connections, FileSystemUse, HostMetrics, ServerMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -148,7 +147,7 @@ impl SignalMetrics {
     pub(super) fn read(&self, view: &HostView) {
         self.read_host(&view.host());
         self.clear();
-        let balancers = view.balancers(Time(jiff::Timestamp::now()), &[]);
+        let balancers = view.balancers(aegis_clock::now(), &[]);
         for balancer in &balancers {
             if let Some(connections) = &balancer.connections {
                 self.read_connections(&balancer.name, connections);
@@ -277,7 +276,7 @@ mod tests {
     use super::*;
 
     fn balancer(name: &str, servers: usize) -> BalancerMetrics {
-        let now = Time(jiff::Timestamp::now());
+        let now = aegis_clock::now();
         let server = |number: usize| ServerMetrics {
             upstream: "web".to_owned(),
             container: format!("web-{number}"),

@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicU64;
 
 use aegis_api::wire::WorkloadRequests;
-use aegis_api::{Kind as _, Time, Workload};
+use aegis_api::{Kind as _, Workload};
 use aegis_runtime::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -85,7 +85,7 @@ impl WorkloadMetrics {
         self.in_flight.clear();
         self.replicas.clear();
         for row in view
-            .requested(Time(jiff::Timestamp::now()))
+            .requested(aegis_clock::now())
             .into_iter()
             .take(MOST)
         {

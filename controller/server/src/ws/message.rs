@@ -83,7 +83,7 @@ pub(super) fn own(seq: u64, data: &impl Payload) -> String {
         r#type: data.frame_type(),
         incident_id: None,
         data,
-        timestamp: Time(jiff::Timestamp::now()),
+        timestamp: aegis_clock::now(),
     };
     serde_json::to_string(&message).unwrap_or_default()
 }

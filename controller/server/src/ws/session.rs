@@ -8,7 +8,6 @@ use aegis_api::wire::{Heartbeat, HeartbeatStatus, Lagged, Payload};
 use aegis_runtime::{FeedItem, Subscription};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures::StreamExt as _;
-use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::message::{self, Delivery};
@@ -132,7 +131,7 @@ impl Session {
                 Ok(()) = ended.changed() => stay(state, identity)?,
                 _ = ping.tick() => {
                     stay(state, identity)?;
-                    state.auth.used(identity, Timestamp::now()).await;
+                    state.auth.used(identity, state.auth.now()).await;
                     self.ping().await?;
                 }
                 item = frames.next() => match item {

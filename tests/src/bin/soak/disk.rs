@@ -65,6 +65,10 @@ impl Disk {
         }
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.filler().exists()
+    }
+
     pub(crate) fn summary(&self) -> &'static str {
         match (self.mounted, self.filler().exists()) {
             (false, _) => "not filled",

@@ -1,10 +1,12 @@
-//! `make soak`: the controller that ships, with the bounds that ship, under a storm for half an hour, on loopback and in a
-//! folder of its own: 100,000 distinct alerts from eight tokens, readers that read slowly or not at all, an engine that goes
-//! away and comes back, a disk that fills and empties (where a tmpfs may be mounted). Then a `kill -9`. Says what is resident
-//! every ten seconds; ends with 1 if something was lost, something was stuck, or memory still grew in the last third.
+//! `make soak`: the controller as it ships but for the fault points by which its clock can be set, with the bounds that ship,
+//! under a storm for half an hour, on loopback and in a folder of its own: 100,000 distinct alerts from eight tokens, readers
+//! that read slowly or not at all, an engine that goes away and comes back, a disk that fills and empties (where a tmpfs may be
+//! mounted), a clock that is set ahead and back. Then a `kill -9`. Says what is resident every ten seconds; ends with 1 if
+//! something was lost, something was stuck, the clock took something with it, or memory still grew in the last third.
 //!
 //! `AEGIS_SOAK_MINUTES` (30), `AEGIS_SOAK_ALERTS` (100,000), `AEGIS_BENCH_CONTROLLER` (another program).
 
+mod clock;
 mod disk;
 mod engine;
 mod resident;
@@ -20,6 +22,7 @@ use aegis_tests::binaries::{binary, repository};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use clock::Clock;
 use disk::Disk;
 use engine::Engine;
 use resident::Resident;
@@ -66,7 +69,8 @@ async fn soak() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let disk = Disk::over(&folder.path().join("disk"))?;
     let engine = Engine::start(&folder.path().join("engine.sock"))?;
-    let mut controller = Soaked::start(folder.path(), &disk, &engine)?;
+    let mut clock = Clock::new(folder.path())?;
+    let mut controller = Soaked::start(folder.path(), &disk, &engine, clock.as_ref())?;
     controller.is_ready().await?;
     let token = controller.admin_token(&disk)?;
     let api = Api::new(controller.address, token)?;
@@ -77,6 +81,9 @@ async fn soak() -> Result<()> {
         controller.child.id()
     ));
     let senders = Senders::start(&api, &storm).await?;
+    if let Some(clock) = &mut clock {
+        clock.begin(&api).await?;
+    }
     let mut resident = Resident::default();
     let begin = Instant::now();
     let mut late = 0_u32;
@@ -88,16 +95,20 @@ async fn soak() -> Result<()> {
         let elapsed = begin.elapsed();
         engine.step(elapsed);
         disk.step(elapsed)?;
+        if let Some(clock) = &mut clock {
+            clock.step(elapsed, &api, senders.taken(), disk.is_full()).await?;
+        }
         let alive = api.is_alive().await;
         late += u32::from(!alive);
         let kb = resident.read(controller.child.id(), elapsed)?;
         say(&format!(
-            "{:>5} s  {:>7} kB resident  {}  engine {}  disk {}{}",
+            "{:>5} s  {:>7} kB resident  {}  engine {}  disk {}  {}{}",
             elapsed.as_secs(),
             kb,
             senders.summary(),
             if engine.is_up() { "up" } else { "away" },
             disk.summary(),
+            clock.as_ref().map(Clock::summary).unwrap_or_default(),
             if alive {
                 ""
             } else {
@@ -107,11 +118,14 @@ async fn soak() -> Result<()> {
     }
     engine.up();
     disk.empty()?;
+    if let Some(clock) = &mut clock {
+        clock.reset()?;
+    }
     let acknowledged = senders.end().await;
     let counted = api.settled_count(acknowledged).await?;
     let slope = resident.slope(length * 2 / 3);
     controller.kill()?;
-    let mut controller = Soaked::start(folder.path(), &disk, &engine)?;
+    let mut controller = Soaked::start(folder.path(), &disk, &engine, clock.as_ref())?;
     controller.is_ready().await?;
     let api = api.at(controller.address);
     let after = api.count().await?;
@@ -133,7 +147,10 @@ async fn soak() -> Result<()> {
     ensure!(late == 0, "/healthz was late {late} times");
     ensure!(slope < SLOPE, "memory still grows: {slope:.0} kB/min");
     say("nothing lost, nothing stuck, nothing grows");
-    say("not covered: steps of the clock, which a static binary cannot be given from outside");
+    match &clock {
+        Some(clock) => say(&format!("the clock was set {} times", clock.steps())),
+        None => say("not covered: steps of the clock, for the controller was built without --features fault-points"),
+    }
     Ok(())
 }
 
@@ -144,7 +161,7 @@ struct Soaked {
 }
 
 impl Soaked {
-    fn start(folder: &Path, disk: &Disk, engine: &Engine) -> Result<Self> {
+    fn start(folder: &Path, disk: &Disk, engine: &Engine, clock: Option<&Clock>) -> Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let log = std::fs::File::options()
             .create(true)
@@ -157,6 +174,9 @@ impl Soaked {
         command
             .env("RUST_LOG", "warn")
             .env("AEGIS_WEBHOOK_TOKEN", "webhook-token-of-the-soak");
+        if let Some((name, file)) = clock.map(Clock::variable) {
+            command.env(name, file);
+        }
         command.arg("--state-dir").arg(disk.folder().join("state"));
         command.arg("--listen").arg(address.to_string());
         command
@@ -261,6 +281,45 @@ impl Api {
             self.post(&format!("{KINDS}/workloads"), &workload).await?;
         }
         Ok(())
+    }
+
+    async fn get(&self, path: &str) -> Result<Value> {
+        let request = self.http.get(self.url(path)).bearer_auth(&self.token);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// Logs a browser in; answers its cookie, and the secret of its page.
+    async fn log_in(&self) -> Result<(String, String)> {
+        let body = json!({"token": self.token});
+        let request = self.http.post(self.url("/auth/login")).json(&body);
+        let answer = request.send().await?.error_for_status()?;
+        let cookie = answer.headers().get("set-cookie").and_then(|cookie| cookie.to_str().ok());
+        let cookie = cookie.and_then(|cookie| cookie.split(';').next());
+        let cookie = cookie.context("a login answers a cookie")?.to_owned();
+        let view: Value = answer.json().await?;
+        let csrf = view["csrfToken"].as_str().context("a login answers the page's secret")?;
+        Ok((cookie, csrf.to_owned()))
+    }
+
+    /// What this browser is answered.
+    async fn session(&self, cookie: &str, csrf: &str) -> Result<u16> {
+        let request = self.http.get(self.url("/auth/session"));
+        let request = request.header("cookie", cookie).header("x-csrf-token", csrf);
+        Ok(request.send().await?.status().as_u16())
+    }
+
+    /// What the holder of this token is answered.
+    async fn whoami(&self, token: &str) -> Result<u16> {
+        let request = self.http.get(self.url("/auth/session")).bearer_auth(token);
+        Ok(request.send().await?.status().as_u16())
+    }
+
+    /// How many incidents there are.
+    async fn incidents(&self) -> Result<u64> {
+        let page = self.get(&format!("{KINDS}/incidents?limit=1")).await?;
+        let listed = page["items"].as_array().map_or(0, Vec::len);
+        let more = page["metadata"]["remainingItemCount"].as_u64().unwrap_or_default();
+        Ok(more + u64::try_from(listed).unwrap_or_default())
     }
 
     /// A token of its own for a sender.

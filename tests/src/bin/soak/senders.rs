@@ -97,6 +97,12 @@ impl Senders {
         )
     }
 
+    /// Alerts that were taken until now.
+    pub(crate) fn taken(&self) -> u64 {
+        let counts = &self.counts;
+        counts.acknowledged.load(Ordering::Relaxed) + counts.unknown.load(Ordering::Relaxed)
+    }
+
     /// Ends all; answers how many alerts about workloads were acknowledged.
     pub(crate) async fn end(mut self) -> u64 {
         self.stop.cancel();

@@ -15,6 +15,7 @@ use super::super::next::{Effect, Next};
 use super::super::overtaken::{MOST_STARTED_OVER, overtaken, start_over, started_over};
 use super::super::validate::ValidatedIncident;
 use super::super::{confirmation, dry_run, ladder, measured, remedy};
+use crate::set_back;
 
 /// How often a plan is judged again while something stands in its way.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -57,7 +58,7 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
 /// Why it has waited long enough.
 fn expired(incident: &ValidatedIncident, plan: &Plan) -> Option<String> {
     let since = incident.status.waiting_since.unwrap_or(plan.created_at);
-    if since.age(incident.now) < WAITS_AT_MOST.std() {
+    if set_back::age(since, incident.now, incident.leap) < WAITS_AT_MOST.std() {
         return None;
     }
     let allows = aegis_api::condition::find(&incident.status.conditions, ConditionType::PolicyAllows);

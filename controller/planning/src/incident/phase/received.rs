@@ -13,6 +13,7 @@ use super::super::readings::describe_container;
 use super::super::relapse::{self, Mitigated};
 use super::super::transition::{Field, HeldFor, Transition, What};
 use super::super::validate::ValidatedIncident;
+use crate::set_back;
 
 /// How long an incident waits before it has begun; what holds it says so meanwhile.
 const WAITS_AT_MOST: aegis_api::Duration = aegis_api::Duration::from_secs(24 * 3600);
@@ -43,7 +44,7 @@ fn has_waited(incident: &ValidatedIncident) -> bool {
     let since = held
         .filter(|held| held.status == "True")
         .map(|held| Time(held.last_transition_time.0));
-    since.is_some_and(|since| since.age(incident.now) >= WAITS_AT_MOST.std())
+    since.is_some_and(|since| set_back::age(since, incident.now, incident.leap) >= WAITS_AT_MOST.std())
 }
 
 /// Why the incident must not begin yet.

@@ -7,6 +7,7 @@ use aegis_api::workload::InstanceStatus;
 use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_planning::detection::{Finding, from_signals};
 use aegis_planning::incident::validate::ValidatedIncident;
+use aegis_planning::set_back;
 
 use crate::context::Context;
 
@@ -22,8 +23,9 @@ pub(super) fn read(context: &Context, incident: &ValidatedIncident, workload: &W
         status.demands.last().map(|demand| demand.at),
         execution.and_then(|execution| execution.applied_at),
     ];
-    let acted_at = acted_at.into_iter().flatten().max();
-    let now = context.clock.now();
+    let (now, set_at) = (context.clock.now(), context.clock.set_at());
+    let acted_at = acted_at.into_iter().flatten();
+    let acted_at = acted_at.map(|at| set_back::time(at, set_at, now)).max();
     let traffic = context.samples.traffic();
     let requests = traffic.within(workload.name(), now, bounds::REQUESTS_WITHIN.std());
     context.samples.history().with(|view| {

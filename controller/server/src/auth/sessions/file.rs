@@ -65,6 +65,7 @@ impl Row {
             holder,
             secret: Digest::from_hex(&self.secret)?,
             expires_at: self.expires_at,
+            until: self.expires_at,
             used_at: self.used_at,
         };
         Some((key, session))
@@ -208,6 +209,17 @@ mod tests {
         file.save(&late, at(13)).await;
         let text = std::fs::read_to_string(folder.path().join("sessions.json")).unwrap();
         assert!(!text.contains("sha256"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_session_of_a_clock_that_was_ahead_lasts_no_longer_than_one_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sessions, file) = open(folder.path(), at(1000));
+        let cookie = sessions.begin(holder().into(), at(1000)).cookie;
+        file.save(&sessions, at(1000)).await;
+        let (again, _) = open(folder.path(), at(0));
+        assert_eq!(again.touch(&key(&cookie), at(0)).unwrap().expires_at, at(168));
+        assert!(again.touch(&key(&cookie), at(12)).is_none(), "unused for 12 hours");
     }
 
     #[tokio::test]
