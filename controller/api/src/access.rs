@@ -115,19 +115,37 @@ pub struct TokenRow {
 
 /// What `GET /auth/tokens` answers.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct TokenList {
     /// Every token but those of the first start, by name.
     pub tokens: Vec<TokenRow>,
+    /// The former webhook token, where it was rotated and that one is still good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub former_webhook_token: Option<FormerToken>,
+}
+
+/// A token that was rotated, while it is still good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerToken {
+    /// Until when.
+    pub good_until: Time,
+    /// When it was last shown, since the controller started: a sender still has it.
+    pub last_used_at: Option<Time>,
 }
 
 /// What `POST /auth/tokens` answers: the only time that the secret is shown.
 #[derive(Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct TokenMade {
     /// What is kept of it.
     #[serde(flatten)]
     pub row: TokenRow,
     /// The token itself.
     pub token: String,
+    /// Of the webhook token: until when the former one is good, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub former_good_until: Option<Time>,
 }
 
 impl fmt::Debug for TokenMade {

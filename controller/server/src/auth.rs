@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
@@ -36,6 +36,7 @@ mod secret;
 mod sessions;
 mod token_routes;
 mod tokens;
+mod webhook;
 
 pub(crate) use acting::Acting;
 use admin::AdminToken;
@@ -52,9 +53,12 @@ use secret::Digest;
 use sessions::Sessions;
 use sessions::file::SessionFile;
 pub use tokens::{TokenError, Tokens};
+use webhook::WebhookToken;
 
 /// The name of the token of the first start.
 const ADMIN: &str = "admin";
+/// The same of the token that posts alerts.
+const WEBHOOK: &str = "webhook";
 /// The user of requests without a token, where that is allowed.
 const ANONYMOUS: &str = "system:anonymous";
 /// How the headers begin by which clients of Kubernetes ask to be taken for somebody else.
@@ -139,7 +143,7 @@ impl Identity {
 /// The tokens that are accepted, and the sessions they began.
 pub(crate) struct Auth {
     admin: AdminToken,
-    webhook: Option<Holder>,
+    webhook: WebhookToken,
     pub(crate) tokens: Tokens,
     pub(crate) sessions: Sessions,
     session_file: SessionFile,
@@ -163,15 +167,12 @@ fn builtin_holder(user: &str, role: Role, token: &secrecy::SecretString) -> Hold
 
 impl Auth {
     pub(crate) fn new(config: &ServerConfig, tokens: Tokens) -> Self {
-        // A token of nothing is none: it would let in everybody who sends none.
-        let webhook = config.webhook_token.as_ref();
-        let webhook = webhook.filter(|token| !token.expose_secret().trim().is_empty());
         let sessions = Sessions::default();
         let now = aegis_clock::timestamp();
         let session_file = SessionFile::open(tokens.folder(), &sessions, now);
         Self {
             admin: AdminToken::open(tokens.folder(), &config.admin_token),
-            webhook: webhook.map(|token| builtin_holder("webhook", Role::Webhook, token)),
+            webhook: WebhookToken::open(tokens.folder(), config.webhook_token.as_ref()),
             tokens,
             sessions,
             session_file,
@@ -206,12 +207,10 @@ impl Auth {
             expires_at: known.expires_at,
         });
         let mut found = named;
-        for holder in self.admin.holder(now).into_iter().chain(self.webhook.clone()) {
-            if holder.digest.is(digest) {
-                found = Some(holder);
-            }
+        if let Some(holder) = self.admin.holder(now).filter(|holder| holder.digest.is(digest)) {
+            found = Some(holder);
         }
-        found
+        self.webhook.find(digest, now).or(found)
     }
 
     /// Gives a token another secret, and ends what the former one began.
@@ -227,6 +226,18 @@ impl Auth {
             name => self.tokens.rotate(name, expires_at, now).await?,
         };
         self.sessions.revoke(name);
+        self.end(now).await;
+        Ok(made)
+    }
+
+    /// Gives the webhook token another secret; the former one stays good for so long.
+    async fn rotate_webhook(
+        &self,
+        grace: SignedDuration,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(TokenRow, SecretString), TokenError> {
+        let made = self.webhook.rotate(grace, by, now).await?;
         self.end(now).await;
         Ok(made)
     }

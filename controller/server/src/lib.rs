@@ -11,6 +11,7 @@ mod autoscale;
 mod body;
 mod compat;
 mod config;
+mod decoded;
 mod documents;
 mod files;
 mod frames;

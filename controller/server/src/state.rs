@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Auth, Tokens};
 use crate::compat::{Book, Bursts, KeyedMutex, Rate, Tally};
 use crate::config::ServerConfig;
+use crate::decoded::Recent;
 use crate::host::HostView;
 use crate::intake::{Intake, IntakeMetrics};
 use crate::metrics::HttpMetrics;
@@ -163,6 +164,7 @@ pub struct Shared {
     pub(crate) interactions: Semaphore,
     pub(crate) keyed_mutex: KeyedMutex,
     pub(crate) book: Book,
+    pub(crate) decoded: Recent,
     pub(crate) rate: Rate,
     pub(crate) tally: Tally,
     pub(crate) bursts: Bursts,
@@ -190,6 +192,7 @@ impl ServerState {
             interactions: Semaphore::new(MAX_INTERACTIONS),
             keyed_mutex: KeyedMutex::default(),
             book: Book::default(),
+            decoded: Recent::default(),
         };
         Self {
             shared: Arc::new(shared),

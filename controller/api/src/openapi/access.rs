@@ -70,16 +70,18 @@ pub(super) fn add(paths: &mut Map<String, Value>, generator: &mut SchemaGenerato
     let name = parameter(
         "name",
         "path",
-        "Whose token; `admin` is that of the first start.",
+        "Whose token; `admin` and `webhook` are those of the first start.",
         text,
     );
     let another = answer::<TokenMade>(
         generator,
-        "Another secret, this once; what the former one began ends.",
+        "Another secret, this once; what the former one began ends. The former webhook token stays good for a while.",
     );
     let end = json!({"type": "object", "properties": {
         "ttlSeconds": {"type": "integer", "minimum": 1, "nullable": true},
-        "expiresAt": {"type": "string", "format": "date-time", "nullable": true}}});
+        "expiresAt": {"type": "string", "format": "date-time", "nullable": true},
+        "graceSeconds": {"type": "integer", "minimum": 0, "maximum": 2_592_000, "default": 86_400, "nullable": true,
+            "description": "Of the webhook token alone, which has no end: how long the former one stays good."}}});
     add(
         "/auth/tokens/{name}/rotate",
         json!({"post": {"summary": "Give a token another secret", "tags": ["access"], "parameters": [name],

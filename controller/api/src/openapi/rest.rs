@@ -211,8 +211,14 @@ impl Routes {
     }
 
     fn knowledge(&mut self) {
-        let answer = self.answer::<wire::RunbookList>("Every entry.");
-        self.get("/runbook", "List the runbook", "knowledge", &[], &answer);
+        let answer = self.answer::<wire::RunbookList>("Every entry, or a page of them.");
+        let page = [
+            json!({"name": "limit", "in": "query", "description": "Most entries of a page; all of them without it.",
+                "schema": {"type": "integer", "minimum": 0}}),
+            json!({"name": "continue", "in": "query", "description": "Where a page goes on, as the one before it says.",
+                "schema": {"type": "string"}}),
+        ];
+        self.get("/runbook", "List the runbook", "knowledge", &page, &answer);
         let answer = self.answer::<wire::RagAnswer>("What is similar, best first.");
         let logs = json!({"name": "logs", "in": "query", "schema": {"type": "string"}});
         self.get(

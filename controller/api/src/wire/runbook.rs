@@ -52,10 +52,13 @@ pub struct RunbookView {
 /// What `/runbook` answers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunbookList {
-    /// Every entry.
+    /// Every entry by name, or those of a page.
     pub entries: Vec<RunbookView>,
-    /// How many those are.
+    /// How many there are, those of other pages among them.
     pub total: usize,
+    /// Of a page: what leads to the next one, as `continue` of its query; absent after the last.
+    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// An entry that retrieval found similar.

@@ -56,14 +56,17 @@ enum Verb {
     },
     /// List tokens: roles, expiry and last use, never the tokens themselves
     List,
-    /// Give a token another secret, which is shown this once; what the former one began ends. `admin` is the token of the
-    /// first start, whose file is written, too
+    /// Give a token another secret, which is shown this once; what the former one began ends. `admin` and `webhook` are the
+    /// tokens of the first start, whose files are written, too; the former webhook token stays good for a while
     Rotate {
         #[arg(value_name = "NAME")]
         name: String,
         /// How long it is good from now on, such as 12h or 720h; by default as long as before, the admin token without end
         #[arg(long, value_name = "TIME")]
         expires_in: Option<Duration>,
+        /// How long the former webhook token stays good beside the new one, such as 1h or 7d, at most 30d; 24h by default
+        #[arg(long, value_name = "TIME", conflicts_with = "expires_in")]
+        grace: Option<Duration>,
         /// Print the token and nothing else
         #[arg(short, long)]
         quiet: bool,
@@ -94,8 +97,9 @@ pub(crate) async fn run(args: &TokenArgs, session: &Session) -> Result<(), CliEr
         Verb::Rotate {
             name,
             expires_in,
+            grace,
             quiet,
-        } => rotate(session, name, *expires_in, *quiet).await,
+        } => rotate(session, name, (*expires_in, *grace), *quiet).await,
         Verb::Revoke { name } => revoke(session, name).await,
         Verb::Once { url } => once(session, url).await,
     }
@@ -123,11 +127,14 @@ async fn create(
 async fn rotate(
     session: &Session,
     name: &str,
-    expires_in: Option<Duration>,
+    (expires_in, grace): (Option<Duration>, Option<Duration>),
     quiet: bool,
 ) -> Result<(), CliError> {
-    let seconds = expires_in.map(|life| life.std().as_secs());
-    let wanted = json!({"ttlSeconds": seconds});
+    let seconds = |span: Option<Duration>| span.map(|span| span.std().as_secs());
+    let wanted = match grace {
+        Some(_) => json!({"graceSeconds": seconds(grace)}),
+        None => json!({"ttlSeconds": seconds(expires_in)}),
+    };
     let path = [&TOKENS[..], &[name, "rotate"]].concat();
     let made = session
         .client
@@ -149,12 +156,28 @@ fn show(session: &Session, made: &Value, quiet: bool) -> Result<(), CliError> {
             cell(made, "name"),
             cell(made, "role")
         ));
+        if let Some(until) = made.get("formerGoodUntil").and_then(Value::as_str) {
+            session.console.remark(format!(
+                "The former one is good until {}: give senders the new one by then.",
+                text::line(until)
+            ));
+        }
     }
     Ok(())
 }
 
 async fn list(session: &Session) -> Result<(), CliError> {
     let answer = session.client.raw(&TOKENS).await?;
+    if let Some(former) = answer.get("formerWebhookToken") {
+        let used = match former.get("lastUsedAt").and_then(Value::as_str) {
+            Some(at) => format!("a sender used it at {}", text::line(at)),
+            None => "no sender has used it since".to_owned(),
+        };
+        session.console.remark(format!(
+            "The former webhook token is good until {}; {used}.",
+            cell(former, "goodUntil")
+        ));
+    }
     let tokens = answer.get("tokens").and_then(Value::as_array);
     let rows: Vec<Vec<String>> = tokens.into_iter().flatten().map(row).collect();
     if rows.is_empty() {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::private_file::{write, write_text};
+use super::private_file::{stored, write, write_text};
 use super::role::Role;
 use super::secret::{Digest, fresh};
 use super::tokens::{PREFIX, TokenError};
@@ -120,17 +120,6 @@ impl AdminToken {
         // Nothing that runs under this lock can leave it half done.
         self.holder.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Writes a file, not on a thread that others wait for.
-async fn stored(
-    path: PathBuf,
-    write: impl FnOnce(&Path) -> std::io::Result<()> + Send + 'static,
-) -> Result<(), TokenError> {
-    let file = path.clone();
-    let written = tokio::task::spawn_blocking(move || write(&file)).await;
-    let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    written.map_err(|source| TokenError::Disk { path, source })
 }
 
 #[cfg(test)]

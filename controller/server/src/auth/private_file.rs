@@ -2,9 +2,11 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+
+use super::tokens::TokenError;
 
 /// As JSON; see [`write_text`].
 pub(super) fn write(path: &Path, content: &impl Serialize) -> std::io::Result<()> {
@@ -25,4 +27,15 @@ pub(crate) fn write_text(path: &Path, text: &str) -> std::io::Result<()> {
     temporary.as_file().sync_all()?;
     temporary.persist(path)?;
     std::fs::File::open(folder)?.sync_all()
+}
+
+/// Writes a file, not on a thread that others wait for.
+pub(super) async fn stored(
+    path: PathBuf,
+    write: impl FnOnce(&Path) -> std::io::Result<()> + Send + 'static,
+) -> Result<(), TokenError> {
+    let file = path.clone();
+    let written = tokio::task::spawn_blocking(move || write(&file)).await;
+    let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    written.map_err(|source| TokenError::Disk { path, source })
 }

@@ -445,3 +445,44 @@ async fn a_client_without_a_token_learns_who_it_is_where_that_is_allowed() {
         403
     );
 }
+
+#[tokio::test]
+async fn the_webhook_token_is_rotated_by_an_admin_and_both_are_good_until_the_named_time() {
+    let server = Server::start().await;
+    let rotate = async |body: Value| {
+        let path = "/auth/tokens/webhook/rotate";
+        server.ask("POST", path, Some(body)).await
+    };
+    let alerts = async |token: &str| {
+        let alert = json!({"incident_id": "a", "alert_type": "Odd", "container_name": "web"});
+        let request = Request::post("/webhook")
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        let request = request.body(Body::from(alert.to_string())).unwrap();
+        server.send(request).await.status()
+    };
+    let made = rotate(json!({"graceSeconds": 3600})).await;
+    assert_eq!(made.code, StatusCode::CREATED, "{}", made.text);
+    let made = made.json();
+    let until: Timestamp = made["formerGoodUntil"].as_str().unwrap().parse().unwrap();
+    assert!(until > Timestamp::now() && made["name"] == "webhook");
+    let second = made["token"].as_str().unwrap().to_owned();
+    for token in ["webhook-token", &second] {
+        assert_eq!(alerts(token).await, StatusCode::OK, "{token}");
+    }
+    let listed = server.get("/auth/tokens").await.json();
+    assert!(listed["formerWebhookToken"]["lastUsedAt"].is_string(), "{listed}");
+    let audit = server.get("/audit").await.text;
+    assert!(audit.contains("formerGoodUntil") && !audit.contains(&second), "{audit}");
+
+    let third = rotate(json!({"graceSeconds": 0})).await.json()["token"].as_str().unwrap().to_owned();
+    for token in ["webhook-token", &second] {
+        assert_eq!(alerts(token).await, StatusCode::UNAUTHORIZED, "{token}");
+    }
+    assert_eq!(alerts(&third).await, StatusCode::OK);
+    for wrong in [json!({"graceSeconds": 2_592_001}), json!({"ttlSeconds": 5})] {
+        assert_eq!(rotate(wrong).await.code, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let admin = server.ask("POST", "/auth/tokens/admin/rotate", Some(json!({"graceSeconds": 5})));
+    assert_eq!(admin.await.code, StatusCode::UNPROCESSABLE_ENTITY);
+}

@@ -8,13 +8,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::acting::actor;
 use super::tokens::TokenError;
-use super::{ADMIN, Identity};
+use super::webhook::WebhookToken;
+use super::{ADMIN, Identity, WEBHOOK};
 use crate::body::BoundedBody;
 use crate::refusal::Refusal;
 use crate::serve::Peer;
@@ -25,8 +26,11 @@ use crate::status::Status;
 const LIMIT: usize = 4096;
 
 pub(super) async fn list(State(state): State<ServerState>) -> Json<TokenList> {
-    let tokens = state.auth.tokens.list(state.auth.now());
-    Json(TokenList { tokens })
+    let now = state.auth.now();
+    Json(TokenList {
+        tokens: state.auth.tokens.list(now),
+        former_webhook_token: state.auth.webhook.former(now),
+    })
 }
 
 pub(super) async fn create(
@@ -64,8 +68,16 @@ pub(super) async fn create(
         role = row.role.as_str(),
         "made a token"
     );
-    let token = secret.expose_secret().to_owned();
-    Ok((StatusCode::CREATED, Json(TokenMade { row, token })).into_response())
+    Ok(made_answer(row, &secret, None))
+}
+
+fn made_answer(row: TokenRow, secret: &SecretString, former_good_until: Option<Time>) -> Response {
+    let made = TokenMade {
+        row,
+        token: secret.expose_secret().to_owned(),
+        former_good_until,
+    };
+    (StatusCode::CREATED, Json(made)).into_response()
 }
 
 pub(super) async fn revoke(
@@ -120,6 +132,9 @@ struct Wanted {
     expires_at: Option<Time>,
     #[serde(default)]
     ttl_seconds: Option<u32>,
+    /// How long the former webhook token stays good.
+    #[serde(default)]
+    grace_seconds: Option<u32>,
 }
 
 /// Gives a token another secret, which is in this answer alone; what the former one began ends.
@@ -139,20 +154,48 @@ pub(super) async fn rotate(
         })?,
     };
     let now = state.auth.now();
+    let peer = peer.map(|Extension(peer)| peer);
+    let actor = actor(&identity, peer, &headers, &state.config.trusted_proxies);
+    if name == WEBHOOK {
+        return rotate_webhook(&state, &identity, actor, &wanted, now).await;
+    }
+    if wanted.grace_seconds.is_some() {
+        let message = "graceSeconds: is for the webhook token; what others began ends at once";
+        return Err(refused(&TokenError::Invalid(message.to_owned())));
+    }
     let expires_at = end(wanted.expires_at, wanted.ttl_seconds, now);
     let known = name == ADMIN || state.auth.tokens.list(now).iter().any(|row| row.name == name);
     if !known {
         return Err(refused(&TokenError::Unknown(name)));
     }
-    let peer = peer.map(|Extension(peer)| peer);
-    let actor = actor(&identity, peer, &headers, &state.config.trusted_proxies);
     let about = json!({"rotated": true, "expiresAt": expires_at.map(Time)});
     record_change(&state, actor, "update", &name, about).await?;
     let made = state.auth.rotate(&name, expires_at, &identity.user, now).await;
     let (row, secret) = made.map_err(|error| refused(&error))?;
     tracing::info!(user = &*identity.user, token = row.name, "rotated a token");
-    let token = secret.expose_secret().to_owned();
-    Ok((StatusCode::CREATED, Json(TokenMade { row, token })).into_response())
+    Ok(made_answer(row, &secret, None))
+}
+
+/// The same of the webhook token, whose senders are given the new one while the former one is still good.
+async fn rotate_webhook(
+    state: &ServerState,
+    identity: &Identity,
+    actor: Actor,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    if wanted.expires_at.is_some() || wanted.ttl_seconds.is_some() {
+        let message = "the webhook token has no end: graceSeconds says how long the former one stays good";
+        return Err(refused(&TokenError::Invalid(message.to_owned())));
+    }
+    let grace = WebhookToken::grace(wanted.grace_seconds).map_err(|error| refused(&error))?;
+    let until = Time(now.saturating_add(grace).unwrap_or(now));
+    let about = json!({"rotated": true, "formerGoodUntil": until});
+    record_change(state, actor, "update", WEBHOOK, about).await?;
+    let made = state.auth.rotate_webhook(grace, &identity.user, now).await;
+    let (row, secret) = made.map_err(|error| refused(&error))?;
+    tracing::info!(user = &*identity.user, token = row.name, %until, "rotated a token");
+    Ok(made_answer(row, &secret, Some(until)))
 }
 
 /// When a token ends, of what was wished for.

@@ -1,15 +1,21 @@
 //! `/runbook` and `/rag/test`. Reads memory only; retrieval itself is handed in.
 
-use aegis_api::RunbookEntry;
-use aegis_api::wire::{RagAnswer, RagRow, RunbookList, RunbookView};
+use aegis_api::wire::{RagAnswer, RagRow, RunbookView};
+use aegis_api::{Kind as _, RunbookEntry};
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::Deserialize;
+use serde_json::Map;
 
+use crate::kube::list::all_at;
+use crate::kube::page::{Page, Place};
+use crate::kube::query::limit;
 use crate::refusal::Refusal;
 use crate::request::Asked;
 use crate::state::{RagHit, RagHits, ServerState};
 use crate::status::Status;
+use crate::written;
 
 /// What is asked where nothing is.
 const EXAMPLE: &str = "CPU usage at 98% infinite loop";
@@ -20,16 +26,39 @@ pub(super) struct SearchQuery {
     logs: Option<String>,
 }
 
-pub(super) async fn list(State(state): State<ServerState>) -> Json<RunbookList> {
-    let entries = state.store.list::<RunbookEntry>();
-    let entries: Vec<RunbookView> = entries
-        .iter()
-        .map(|entry| RunbookView::from(&entry.spec))
-        .collect();
-    Json(RunbookList {
-        total: entries.len(),
-        entries,
-    })
+/// Which part of the runbook; all of it where nothing is said, as earlier clients do.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PageAsked {
+    limit: String,
+    #[serde(rename = "continue")]
+    from: String,
+}
+
+/// The entries by name, written as fast as the client reads. `total` counts those of all pages.
+pub(super) async fn list(
+    State(state): State<ServerState>,
+    Asked(asked): Asked<PageAsked>,
+) -> Result<Response, Refusal> {
+    let limit = limit(&asked.limit)?;
+    let from = (!asked.from.is_empty()).then(|| Place::parse(&asked.from)).transpose()?;
+    let (revision, mut entries) = all_at(&state, RunbookEntry::info(), from.as_ref())?;
+    let total = entries.len();
+    if let Some(place) = &from {
+        entries.retain(|entry| entry.name() > place.after.as_str());
+    }
+    let page = Page::first(revision, entries, limit, true, |entry| entry.name());
+    let mut fields = Map::new();
+    fields.insert("total".to_owned(), total.into());
+    if let Some(next) = page.next() {
+        fields.insert("continue".to_owned(), next.into());
+    }
+    let entries = page.items.into_iter().filter_map(|stored| {
+        let entry = stored.typed::<RunbookEntry>()?;
+        // It has no map with keys that are no text, which is all that could have no form as JSON.
+        serde_json::to_string(&RunbookView::from(&entry.spec)).ok()
+    });
+    Ok(written::object(fields, "entries", entries))
 }
 
 pub(super) async fn recall(

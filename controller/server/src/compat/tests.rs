@@ -6,8 +6,9 @@ use aegis_api::wire::{ContainerMetrics, ContainerRow, Edge, EdgeLabel, Node, Nod
 use aegis_api::{Incident, Kind as _};
 use aegis_runtime::{Part, Stored};
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use futures::FutureExt as _;
+use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -375,6 +376,58 @@ async fn a_scraper_gets_prometheus_text_and_a_page_gets_json() {
     let counted = "aegis_http_requests_total{method=\"GET\",route=\"/incidents/{id}\",code=\"404\"} 1";
     assert!(plain.text.contains(counted), "{}", plain.text);
     assert!(scrape("text/html,*/*").await.json().is_array());
+}
+
+#[tokio::test]
+async fn the_runbook_comes_in_pages_of_one_moment_and_whole_to_who_asks_for_none() {
+    let server = Server::start().await;
+    let add = async |number: usize| {
+        let entry = json!({"incidentId": format!("INC-{number}"), "alertType": "Leak", "rootCause": "leak",
+            "action": "RESTART", "confidence": 0.9});
+        create(&server, "RunbookEntry", &format!("rb-{number}"), entry).await;
+    };
+    for number in 0..5 {
+        add(number).await;
+    }
+    let whole = server.get("/runbook").await.json();
+    assert_eq!((&whole["total"], whole.get("continue")), (&json!(5), None));
+    assert_eq!(whole["entries"].as_array().unwrap().len(), 5);
+    let (mut ids, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = server.get(&format!("/runbook?limit=2&continue={next}")).await.json();
+        assert_eq!(page["total"], 5, "also once there are more: {page}");
+        let entries = page["entries"].as_array().unwrap();
+        assert!((1..=2).contains(&entries.len()));
+        ids.extend(entries.iter().map(|entry| entry["incident_id"].as_str().unwrap().to_owned()));
+        add(10 + ids.len()).await;
+        match page["continue"].as_str() {
+            Some(more) => more.clone_into(&mut next),
+            None => break,
+        }
+    }
+    assert_eq!(ids, ["INC-0", "INC-1", "INC-2", "INC-3", "INC-4"]);
+    for bad in ["limit=x", "continue=x"] {
+        let refused = server.get(&format!("/runbook?{bad}")).await;
+        assert_eq!(refused.code, StatusCode::BAD_REQUEST, "{}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn a_long_runbook_is_written_piece_by_piece() {
+    let server = Server::start().await;
+    for number in 0..20 {
+        let entry = json!({"incidentId": format!("INC-{number}"), "alertType": "Leak", "rootCause": "leak",
+            "action": "RESTART", "confidence": 0.9, "logs": "x".repeat(16_000)});
+        create(&server, "RunbookEntry", &format!("rb-{number}"), entry).await;
+    }
+    let request = Request::get("/runbook").header("authorization", "Bearer admin-token");
+    let mut body = server.send(request.body(Body::empty()).unwrap()).await.into_body();
+    let (mut most, mut frames) = (0, 0);
+    while let Some(frame) = body.frame().await {
+        most = most.max(frame.unwrap().into_data().unwrap().len());
+        frames += 1;
+    }
+    assert!(frames >= 4 && most < 128 << 10, "{frames} pieces of at most {most} bytes");
 }
 
 #[tokio::test]

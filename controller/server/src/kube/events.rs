@@ -131,14 +131,7 @@ fn watch(
     revision: u64,
     events: Vec<(u64, Value)>,
 ) -> Result<Response, Status> {
-    let mut lines = Lines {
-        shape,
-        // Notes hold no values.
-        sight: Sight::Whole,
-        include: query.include,
-        columns: &COLUMNS,
-        headed: false,
-    };
+    let lines = Lines::new(shape, Sight::Whole, query.include, &COLUMNS);
     let initial = if query.since.is_some() { Vec::new() } else { events };
     let initial: Vec<_> = initial
         .iter()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aegis_api::{API_VERSION, Time};
+use aegis_api::{API_VERSION, KindInfo, Time};
 use aegis_runtime::Stored;
 use axum::Extension;
 use axum::extract::State;
@@ -83,20 +83,7 @@ pub(super) fn table(
 
 /// The page that a query wants.
 fn page(state: &ServerState, target: &Target, query: &Query) -> Result<Page<Arc<Stored>>, Status> {
-    let (revision, mut objects) = match &query.from {
-        Some(place) if place.rv > 0 => {
-            let then = state.store.list_stored_at(target.info, place.rv);
-            let then = then.map_err(|_| {
-                let now = Place {
-                    rv: 0,
-                    after: place.after.clone(),
-                };
-                Status::page_expired(now.token())
-            })?;
-            (place.rv, then)
-        }
-        _ => state.store.list_stored(target.info),
-    };
+    let (revision, mut objects) = all_at(state, target.info, query.from.as_ref())?;
     let after = query.from.as_ref().map(|place| place.after.as_str());
     objects.retain(|object| {
         target.is_ours() && after.is_none_or(|after| object.name() > after) && query.selector.selects(object)
@@ -105,6 +92,26 @@ fn page(state: &ServerState, target: &Target, query: &Query) -> Result<Page<Arc<
     Ok(Page::first(revision, objects, query.limit, all, |object| {
         object.name()
     }))
+}
+
+/// The objects of a kind by name, at the moment that a list is of which goes on there.
+pub(crate) fn all_at(
+    state: &ServerState,
+    info: &'static KindInfo,
+    from: Option<&Place>,
+) -> Result<(u64, Vec<Arc<Stored>>), Status> {
+    let Some(place) = from.filter(|place| place.rv > 0) else {
+        return Ok(state.store.list_stored(info));
+    };
+    let then = state.store.list_stored_at(info, place.rv);
+    let then = then.map_err(|_| {
+        let now = Place {
+            rv: 0,
+            after: place.after.clone(),
+        };
+        Status::page_expired(now.token())
+    })?;
+    Ok((place.rv, then))
 }
 
 /// The objects that a query selects, and the revision at which it did.

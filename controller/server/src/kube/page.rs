@@ -14,15 +14,15 @@ const LONGEST: usize = 1024;
 /// Where a list goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The revision that the list is of; 0 for as it is now.
-    pub(super) rv: u64,
+    pub(crate) rv: u64,
     /// The last name of the page before.
-    pub(super) after: String,
+    pub(crate) after: String,
 }
 
 impl Place {
-    pub(super) fn parse(text: &str) -> Result<Self, Status> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Status> {
         let refused = || Status::bad_request("continue key is not valid: use one that the server gave");
         if text.len() > LONGEST {
             return Err(refused());
@@ -31,7 +31,7 @@ impl Place {
         serde_json::from_slice(&bytes).map_err(|_| refused())
     }
 
-    pub(super) fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         let text = serde_json::json!({"rv": self.rv, "after": self.after});
         URL_SAFE_NO_PAD.encode(text.to_string())
     }
@@ -39,10 +39,10 @@ impl Place {
 
 /// Some of the objects of a list.
 #[derive(Debug)]
-pub(super) struct Page<T> {
+pub(crate) struct Page<T> {
     /// The revision that it is of.
-    pub(super) revision: u64,
-    pub(super) items: Vec<T>,
+    pub(crate) revision: u64,
+    pub(crate) items: Vec<T>,
     next: Option<String>,
     /// How many come after them, where that is known without looking at them.
     remaining: Option<usize>,
@@ -50,7 +50,7 @@ pub(super) struct Page<T> {
 
 impl<T> Page<T> {
     /// The first of these, as many as are wanted. They are in the order of their names, and behind the page before.
-    pub(super) fn first(
+    pub(crate) fn first(
         revision: u64,
         mut items: Vec<T>,
         limit: Option<usize>,
@@ -71,8 +71,13 @@ impl<T> Page<T> {
         }
     }
 
+    /// What leads to the next page, where there is one.
+    pub(crate) fn next(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
     /// The metadata of the list.
-    pub(super) fn metadata(&self) -> Value {
+    pub(crate) fn metadata(&self) -> Value {
         let mut metadata = Map::new();
         metadata.insert("resourceVersion".to_owned(), self.revision.to_string().into());
         if let Some(next) = &self.next {

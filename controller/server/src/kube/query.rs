@@ -122,7 +122,7 @@ fn seconds(text: &str) -> Result<Option<Duration>, Status> {
 }
 
 /// How many; 0 is as many as there are.
-fn limit(text: &str) -> Result<Option<usize>, Status> {
+pub(crate) fn limit(text: &str) -> Result<Option<usize>, Status> {
     if text.is_empty() {
         return Ok(None);
     }

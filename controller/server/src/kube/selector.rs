@@ -3,6 +3,7 @@
 use aegis_runtime::Stored;
 use serde_json::Value;
 
+use crate::decoded::Decoded;
 use crate::status::Status;
 
 /// Which objects a request is about.
@@ -49,6 +50,11 @@ impl Selector {
     /// Whether a stored object is among them. It is decoded only where something is asked of it.
     pub(super) fn selects(&self, object: &Stored) -> bool {
         self.is_everything() || self.matches(&object.value())
+    }
+
+    /// The same of what may be decoded already.
+    pub(super) fn selects_decoded(&self, object: &Decoded) -> bool {
+        self.is_everything() || self.matches(object.value())
     }
 
     /// Whether an object is among them.

@@ -3,6 +3,8 @@
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aegis_runtime::{Expired, StoreEvent, Verb};
@@ -21,6 +23,7 @@ use super::selector::Selector;
 use super::table::{Column, columns, table};
 use super::target::Target;
 use crate::auth::Identity;
+use crate::decoded::Decoded;
 use crate::lasting;
 use crate::limits::Lasting;
 use crate::places::{Full, Place};
@@ -40,50 +43,58 @@ pub(super) fn objects(
     shape: Shape,
     sight: Sight,
 ) -> Result<Response, Status> {
-    let mut lines = Lines {
-        shape,
-        sight,
-        include: query.include,
-        columns: columns(target.info),
-        headed: false,
-    };
-    let (since, mut initial) = match query.since {
+    let lines = Arc::new(Lines::new(shape, sight, query.include, columns(target.info)));
+    let (since, initial) = match query.since {
         Some(since) => (since, Vec::new()),
-        None => {
-            let (revision, objects) = selected(state, target, &query);
-            (
-                revision,
-                objects
-                    .iter()
-                    .map(|object| lines.line("ADDED", &object.value(), object.resource_version))
-                    .collect(),
-            )
-        }
+        None => selected(state, target, &query),
     };
-    if query.initial_events_end {
-        initial.push(initial_end(target, since));
-    }
+    let end = query.initial_events_end.then(|| initial_end(target, since));
     let changes = state.store.watch(Some(since)).map_err(Status::expired)?;
     let (info, ours, selector) = (target.info, target.is_ours(), query.selector);
+    let (changed, server) = (Arc::clone(&lines), state.clone());
     let changes = changes.filter_map(move |event| {
         let concerns = ours && std::ptr::eq(event.object.info, info);
-        let change = if concerns { change(&selector, &event) } else { None };
-        ready(change.map(|verb| lines.line(verb, &event.object.value(), event.resource_version)))
+        ready(concerns.then(|| changed.change(&server, &selector, &event)).flatten())
     });
+    // One after the other, as the client reads them: all at once they would be there a second time, as text.
+    let initial = initial
+        .into_iter()
+        .map(move |object| lines.object("ADDED", &Decoded::new(object)));
+    let initial = stream::iter(initial.chain(end));
     answer(
         state,
         identity,
         query.timeout,
-        stream::iter(initial).chain(changes).chain(expired(since)).boxed(),
+        initial.chain(changes).chain(expired(since)).boxed(),
     )
 }
 
-/// What a change of an object is to a client that sees only what its selector selects.
-fn change(selector: &Selector, event: &StoreEvent) -> Option<&'static str> {
-    let matches = event.verb != Verb::Deleted && selector.selects(&event.object);
-    let was = match &event.old {
-        Some(old) => selector.selects(old),
-        None => event.verb == Verb::Deleted && selector.selects(&event.object),
+impl Lines {
+    /// The line of a change of an object, for a client that sees only what its selector selects.
+    fn change(&self, state: &ServerState, selector: &Selector, event: &StoreEvent) -> Option<Bytes> {
+        let object = state.decoded.of(&event.object);
+        let old = event.old.as_ref().filter(|_| !selector.is_everything());
+        let old = old.map(|old| state.decoded.of(old));
+        let verb = change(selector, event, &object, old.as_deref())?;
+        Some(self.write(verb, &object, event.resource_version))
+    }
+}
+
+/// What a change of an object is to a client that sees only what its selector selects. `old`: what it was, where that
+/// matters.
+fn change(
+    selector: &Selector,
+    event: &StoreEvent,
+    object: &Decoded,
+    old: Option<&Decoded>,
+) -> Option<&'static str> {
+    let selected = selector.selects_decoded(object);
+    let matches = event.verb != Verb::Deleted && selected;
+    let was = match (&event.old, old) {
+        (Some(_), Some(old)) => selector.selects_decoded(old),
+        // Everything is selected.
+        (Some(_), None) => true,
+        (None, _) => event.verb == Verb::Deleted && selected,
     };
     match (was, matches) {
         (false, true) => Some("ADDED"),
@@ -130,34 +141,60 @@ pub(super) fn place(state: &ServerState, identity: &Identity) -> Result<Place, S
 
 /// Writes changes as lines.
 pub(super) struct Lines {
-    pub(super) shape: Shape,
-    pub(super) sight: Sight,
-    pub(super) include: Include,
-    pub(super) columns: &'static [Column],
+    shape: Shape,
+    sight: Sight,
+    include: Include,
+    columns: &'static [Column],
     /// Whether a table's columns were sent already: only the first line has them.
-    pub(super) headed: bool,
+    headed: AtomicBool,
 }
 
 impl Lines {
-    pub(super) fn line(&mut self, verb: &str, object: &Value, revision: u64) -> Bytes {
-        let object = &*self.sight.shows(object);
+    pub(super) fn new(shape: Shape, sight: Sight, include: Include, columns: &'static [Column]) -> Self {
+        Self {
+            shape,
+            sight,
+            include,
+            columns,
+            headed: AtomicBool::new(false),
+        }
+    }
+
+    /// One that is stored, as it is.
+    fn object(&self, verb: &str, object: &Decoded) -> Bytes {
+        self.write(verb, object, object.object().resource_version)
+    }
+
+    fn write(&self, verb: &str, object: &Decoded, revision: u64) -> Bytes {
+        match self.shape {
+            Shape::Objects => text_line(verb, object.text(self.sight)),
+            Shape::Table => self.row(verb, object.shown(self.sight), revision),
+        }
+    }
+
+    /// One that is not stored, and holds no values.
+    pub(super) fn line(&self, verb: &str, object: &Value, revision: u64) -> Bytes {
         match self.shape {
             Shape::Objects => line(verb, object),
-            Shape::Table => {
-                let header = !std::mem::replace(&mut self.headed, true);
-                line(
-                    verb,
-                    &table(self.columns, [object], revision, self.include, header, now()),
-                )
-            }
+            Shape::Table => self.row(verb, object, revision),
         }
+    }
+
+    fn row(&self, verb: &str, object: &Value, revision: u64) -> Bytes {
+        let header = !self.headed.swap(true, Ordering::Relaxed);
+        line(
+            verb,
+            &table(self.columns, [object], revision, self.include, header, now()),
+        )
     }
 }
 
+fn text_line(verb: &str, object: &str) -> Bytes {
+    format!("{{\"type\":\"{verb}\",\"object\":{object}}}\n").into()
+}
+
 fn line(verb: &str, object: &Value) -> Bytes {
-    let mut text = format!("{{\"type\":\"{verb}\",\"object\":{object}}}");
-    text.push('\n');
-    text.into()
+    text_line(verb, &object.to_string())
 }
 
 fn initial_end(target: &Target, revision: u64) -> Bytes {

@@ -35,6 +35,25 @@ async fn a_token_is_rotated_by_its_name_and_the_other_secret_is_printed_alone() 
 }
 
 #[tokio::test]
+async fn the_webhook_token_is_rotated_with_a_grace_and_who_still_has_the_former_one_shows() {
+    let server = MockServer::start().await;
+    let made = json!({"name": "webhook", "role": "webhook", "token": "aegis_02", "expiresAt": null,
+        "formerGoodUntil": "2026-02-01T00:00:00Z"});
+    let answer = ResponseTemplate::new(201).set_body_json(&made);
+    answers(&server, "POST", "/auth/tokens/webhook/rotate", answer).await;
+    let run = aegisctl(&server.uri(), &["token", "rotate", "webhook", "--grace", "2h"]).await;
+    assert_eq!((run.code, run.out.as_str()), (0, "aegis_02\n"), "{run:?}");
+    assert!(run.err.contains("former one is good until 2026-02-01T00:00:00Z"), "{run:?}");
+    let (body, _) = last_body(&server, "POST").await;
+    assert_eq!(body, json!({"graceSeconds": 7200}));
+    let tokens = json!({"tokens": [], "formerWebhookToken": {"goodUntil": "2026-02-01T00:00:00Z",
+        "lastUsedAt": "2026-01-31T13:00:00Z"}});
+    answers(&server, "GET", "/auth/tokens", json_body(&tokens)).await;
+    let run = aegisctl(&server.uri(), &["token", "list"]).await;
+    assert!(run.err.contains("a sender used it at 2026-01-31T13:00:00Z"), "{run:?}");
+}
+
+#[tokio::test]
 async fn tokens_are_listed_with_their_ends_and_uses() {
     let server = MockServer::start().await;
     let tokens = json!({"tokens": [

@@ -1,0 +1,291 @@
+//! The token that can do nothing but post alerts: it can be rotated, and the former one stays good for a while, so that
+//! senders can be given the new one meanwhile. At most these two are good. Owns `webhook-token` and `webhook.json` in the
+//! folder of secrets and does I/O; of the former one a hash is kept.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aegis_api::Time;
+use aegis_api::access::{FormerToken, TokenRow};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::private_file::{stored, write, write_text};
+use super::role::Role;
+use super::secret::{Digest, fresh};
+use super::tokens::{PREFIX, TokenError};
+use super::{Holder, WEBHOOK, builtin_holder};
+
+const TOKEN: &str = "webhook-token";
+const RECORD: &str = "webhook.json";
+/// How long the former token stays good where nothing is said, and at most.
+const GRACE: SignedDuration = SignedDuration::from_hours(24);
+const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What the folder says of a rotation.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    /// SHA-256 of the token in the file.
+    sha256: String,
+    /// The same of the one that this controller was given at its start: by its environment it is given that one again, and
+    /// the rotated one is meant.
+    given: String,
+    /// The same of the former one.
+    former: String,
+    /// Until when that is good.
+    former_until: Timestamp,
+}
+
+/// The one before, while it is good.
+#[derive(Debug, Clone)]
+struct Former {
+    holder: Holder,
+    until: Timestamp,
+    /// When it was last shown: a sender still has it.
+    used_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    holder: Option<Holder>,
+    former: Option<Former>,
+}
+
+/// The token, and the former one.
+#[derive(Debug)]
+pub(super) struct WebhookToken {
+    folder: PathBuf,
+    given: Option<Digest>,
+    held: Mutex<Held>,
+    /// Changes come one after the other.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl WebhookToken {
+    /// This token, or the one that it was rotated to.
+    pub(super) fn open(folder: &Path, token: Option<&SecretString>) -> Self {
+        // A token of nothing is none: it would let in everybody who sends none.
+        let given = token.filter(|token| !token.expose_secret().trim().is_empty());
+        let given = given.map(|token| builtin_holder(WEBHOOK, Role::Webhook, token));
+        Self {
+            given: given.as_ref().map(|holder| holder.digest),
+            held: Mutex::new(given.map(|given| held(folder, given)).unwrap_or_default()),
+            folder: folder.to_owned(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Whose this is: the token's, or the former one's while it is good. Both are compared, whichever matches.
+    pub(super) fn find(&self, digest: &Digest, now: Timestamp) -> Option<Holder> {
+        let mut held = self.held();
+        let current = held.holder.clone().filter(|holder| holder.digest.is(digest));
+        let former = held.former.as_mut().filter(|former| former.holder.digest.is(digest));
+        let former = former.filter(|former| now < former.until).map(|former| {
+            former.used_at = Some(now);
+            former.holder.clone()
+        });
+        current.or(former)
+    }
+
+    /// The former one, while it is good.
+    pub(super) fn former(&self, now: Timestamp) -> Option<FormerToken> {
+        let held = self.held();
+        let former = held.former.as_ref().filter(|former| now < former.until)?;
+        Some(FormerToken {
+            good_until: Time(former.until),
+            last_used_at: former.used_at.map(Time),
+        })
+    }
+
+    /// How long the former one is to stay good.
+    pub(super) fn grace(seconds: Option<u32>) -> Result<SignedDuration, TokenError> {
+        let grace = seconds.map_or(GRACE, |seconds| SignedDuration::from_secs(seconds.into()));
+        if grace > LONGEST {
+            let most = LONGEST.as_secs();
+            return Err(TokenError::Invalid(format!("graceSeconds: must be at most {most}")));
+        }
+        Ok(grace)
+    }
+
+    /// Makes another one; the former one stays good for so long, and the one before that ends. Durable before it is in force.
+    pub(super) async fn rotate(
+        &self,
+        grace: SignedDuration,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(TokenRow, SecretString), TokenError> {
+        let _turn = self.turn.lock().await;
+        let (Some(given), Some(before)) = (self.given, self.held().holder.clone()) else {
+            return Err(TokenError::Unknown(WEBHOOK.to_owned()));
+        };
+        let until = now.saturating_add(grace).unwrap_or(now);
+        let secret = SecretString::from(format!("{PREFIX}{}", fresh().expose_secret()));
+        let holder = builtin_holder(WEBHOOK, Role::Webhook, &secret);
+        let record = Record {
+            sha256: holder.digest.to_hex(),
+            given: given.to_hex(),
+            former: before.digest.to_hex(),
+            former_until: until,
+        };
+        // In this order: after a crash in between, the file is none of this record's and the token is the former one, which
+        // every sender has.
+        stored(self.folder.join(RECORD), move |path| write(path, &record)).await?;
+        let text = SecretString::from(format!("{}\n", secret.expose_secret()));
+        stored(self.folder.join(TOKEN), move |path| {
+            write_text(path, text.expose_secret())
+        })
+        .await?;
+        *self.held() = Held {
+            holder: Some(holder),
+            former: Some(Former {
+                holder: before,
+                until,
+                used_at: None,
+            }),
+        };
+        let row = TokenRow {
+            name: WEBHOOK.to_owned(),
+            role: Role::Webhook,
+            created_at: Time(now),
+            created_by: by.to_owned(),
+            expires_at: None,
+            last_used_at: None,
+            expired: false,
+        };
+        Ok((row, secret))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Nothing that runs under this lock can leave it half done.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is in force, of the token that is given and what the folder says became of it.
+fn held(folder: &Path, given: Holder) -> Held {
+    let text = std::fs::read(folder.join(RECORD)).unwrap_or_default();
+    let record: Record = serde_json::from_slice(&text).unwrap_or_default();
+    let is = |hex: &str, digest: &Digest| Digest::from_hex(hex).is_some_and(|known| known.is(digest));
+    let in_force = if is(&record.sha256, &given.digest) {
+        Some(given.clone())
+    } else if is(&record.given, &given.digest) {
+        let token = std::fs::read_to_string(folder.join(TOKEN)).unwrap_or_default();
+        let token = SecretString::from(token.trim().to_owned());
+        let rotated = builtin_holder(WEBHOOK, Role::Webhook, &token);
+        Some(rotated).filter(|rotated| is(&record.sha256, &rotated.digest))
+    } else {
+        None
+    };
+    // Another one was chosen since, or the rotation was cut short.
+    let Some(in_force) = in_force else {
+        return Held {
+            holder: Some(given),
+            former: None,
+        };
+    };
+    let former = Digest::from_hex(&record.former).map(|digest| Former {
+        holder: Holder {
+            digest,
+            ..in_force.clone()
+        },
+        until: record.former_until,
+        used_at: None,
+    });
+    Held {
+        holder: Some(in_force),
+        former,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const GIVEN: &str = "the-token-of-the-first-start";
+
+    fn at(hours: i64) -> Timestamp {
+        "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
+    }
+
+    fn open(folder: &Path, token: &str) -> WebhookToken {
+        WebhookToken::open(folder, Some(&SecretString::from(token.to_owned())))
+    }
+
+    fn is_good(token: &WebhookToken, secret: &str, hours: i64) -> bool {
+        token.find(&Digest::of(secret), at(hours)).is_some()
+    }
+
+    #[tokio::test]
+    async fn the_former_webhook_token_is_good_for_a_while_and_never_more_than_two_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = open(folder.path(), GIVEN);
+        let grace = WebhookToken::grace(None).unwrap();
+        let (row, second) = token.rotate(grace, "ada", at(0)).await.unwrap();
+        assert_eq!((row.name.as_str(), row.role), ("webhook", Role::Webhook));
+        assert!(is_good(&token, second.expose_secret(), 1000));
+        assert!(is_good(&token, GIVEN, 23) && !is_good(&token, GIVEN, 24));
+        let former = token.former(at(23)).unwrap();
+        assert_eq!((former.good_until, former.last_used_at), (Time(at(24)), Some(Time(at(23)))));
+        assert_eq!(token.former(at(24)), None);
+        let (_, third) = token.rotate(grace, "ada", at(1)).await.unwrap();
+        assert!(!is_good(&token, GIVEN, 1), "two are enough");
+        assert!(is_good(&token, second.expose_secret(), 1) && is_good(&token, third.expose_secret(), 1));
+        let none = WebhookToken::grace(Some(0)).unwrap();
+        let (_, last) = token.rotate(none, "ada", at(2)).await.unwrap();
+        assert!(!is_good(&token, third.expose_secret(), 2) && is_good(&token, last.expose_secret(), 2));
+        assert!(WebhookToken::grace(Some(40 * 86_400)).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_rotation_of_the_webhook_token_outlives_a_restart_whether_it_came_from_file_or_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = open(folder.path(), GIVEN);
+        let day = SignedDuration::from_hours(24);
+        token.rotate(day, "ada", at(0)).await.unwrap();
+        let (_, last) = token.rotate(day, "ada", at(1)).await.unwrap();
+        let path = folder.path().join(TOKEN);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), last.expose_secret());
+        for name in [TOKEN, RECORD] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        let text = std::fs::read_to_string(folder.path().join(RECORD)).unwrap();
+        assert!(!text.contains(last.expose_secret()) && !text.contains(GIVEN), "{text}");
+        for given in [last.expose_secret(), GIVEN] {
+            let again = open(folder.path(), given);
+            assert!(is_good(&again, last.expose_secret(), 2), "{given}");
+            assert!(!is_good(&again, GIVEN, 2), "the one before the former one");
+            assert!(again.former(at(24)).is_some() && again.former(at(25)).is_none());
+        }
+        // A person chose another one.
+        let other = open(folder.path(), "another-token-by-hand");
+        assert!(is_good(&other, "another-token-by-hand", 2) && !is_good(&other, last.expose_secret(), 2));
+        assert_eq!(other.former(at(2)), None);
+    }
+
+    #[tokio::test]
+    async fn a_rotation_of_the_webhook_token_that_was_cut_short_leaves_the_former_one_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(TOKEN), GIVEN).unwrap();
+        open(folder.path(), GIVEN)
+            .rotate(SignedDuration::ZERO, "ada", at(0))
+            .await
+            .unwrap();
+        // Its record was written, and its token was not.
+        std::fs::write(folder.path().join(TOKEN), GIVEN).unwrap();
+        assert!(is_good(&open(folder.path(), GIVEN), GIVEN, 1));
+        std::fs::write(folder.path().join(RECORD), "{").unwrap();
+        assert!(is_good(&open(folder.path(), GIVEN), GIVEN, 1));
+    }
+
+    #[test]
+    fn a_webhook_token_of_nothing_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_good(&open(folder.path(), " "), " ", 0));
+        assert!(!is_good(&WebhookToken::open(folder.path(), None), "", 0));
+    }
+}
