@@ -1,5 +1,5 @@
 //! Promise: where a LoadBalancer says `holdRequests`, requests wait while the only container of a workload restarts, and are
-//! answered by it; after the bound they get 503 with `Retry-After`. What a server may have begun
+//! answered by it, whatever nginx.conf says of who may come; after the bound they get 503 with `Retry-After`. What a server may have begun
 //! to work on and cannot be repeated (POST) is not sent twice.
 //!
 //! With the nginx that is made from source (1.28) and, where its packages can be had, with Debian's (1.22).
@@ -14,7 +14,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 const MAIN: &str = "user nginx;\nworker_processes 2;\nerror_log /dev/stderr notice;\npid /run/nginx.pid;\nevents { worker_connections 1024; }\n\
-                    http {\n    include /etc/nginx/mime.types;\n    access_log off;\n    include /etc/nginx/conf.d/*.conf;\n}\n";
+                    http {\n    include /etc/nginx/mime.types;\n    access_log off;\n\
+                    # What would stop whoever comes from nginx itself, as requests that wait do.\n\
+                    deny 127.0.0.1;\n    map $remote_addr $own { default ''; 127.0.0.1 own; }\n\
+                    limit_req_zone $own zone=own:1m rate=1r/m;\n    limit_req zone=own;\n\
+                    limit_conn_zone $own zone=conns:1m;\n    limit_conn conns 1;\n\
+                    include /etc/nginx/conf.d/*.conf;\n}\n";
 const CLIENTS: usize = 4;
 
 struct Stage {

@@ -25,6 +25,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod unavailable;
+mod unread;
 pub mod validate;
 
 /// Path at which every rendered configuration answers with its revision.

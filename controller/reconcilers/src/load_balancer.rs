@@ -82,7 +82,7 @@ impl LoadBalancerReconciler {
             .as_ref()
             .and_then(|status| status.revision.as_ref());
         // Where no status says so, nginx may still serve an earlier file of ours that does not answer.
-        let as_known = observed.served.as_ref() == proved && (proved.is_some() || observed.file.is_none());
+        let as_known = observed.served.as_ref() == proved && !observed.leftover;
         let validated = validate(balancer, observed).map_err(|source| {
             let balancer = balancer.name().to_owned();
             Failure {
@@ -95,7 +95,7 @@ impl LoadBalancerReconciler {
             Err(source) => {
                 let balancer = validated.name.clone();
                 let error = Error::Plan { balancer, source };
-                return Err(self.contain(&validated, error).await);
+                return Err(self.contain(&validated, error, as_known).await);
             }
         };
         if balancer.is_deleting() && prepared.rendered.is_none() {
@@ -108,13 +108,13 @@ impl LoadBalancerReconciler {
         status::claim(&self.context, balancer, &prepared).await?;
         match apply::apply(&self.context, &self.memory, &validated, prepared).await {
             Ok(applied) => Ok(Pass::Done(Box::new(Outcome { validated, applied }))),
-            Err(error) => Err(self.contain(&validated, error.into()).await),
+            Err(error) => Err(self.contain(&validated, error.into(), as_known).await),
         }
     }
 
     /// Where nginx could not be given what it should have: takes at least those servers out of what it has that are none
     /// any more.
-    async fn contain(&self, balancer: &ValidatedLoadBalancer, error: Error) -> Failure {
+    async fn contain(&self, balancer: &ValidatedLoadBalancer, error: Error, as_known: bool) -> Failure {
         let contained = match contain(balancer).filter(|_| error.is_of_configuration()) {
             // Why this failed, too, is reported by the first error.
             Some(plan) => apply::apply(&self.context, &self.memory, balancer, plan)
@@ -129,7 +129,7 @@ impl LoadBalancerReconciler {
                 None => balancer.strays.clone(),
             },
             contained,
-            as_known: balancer.served == balancer.before.revision,
+            as_known,
         }
     }
 

@@ -1,8 +1,10 @@
-//! Finds the loops and inclusions of a template, and adds a call to each that counts. Pure.
+//! Finds the loops, inclusions and variables of a template, and adds a call to each that counts. Pure.
 
-use crate::{INCLUDED, ROUND, refused};
+use crate::held::check_tag;
+use crate::{HELD, INCLUDED, ROUND, refused};
 
-/// The template with a call at the begin of each round of its loops. It is one that Tera could read.
+/// The template with a call at the begin of each round of its loops, and after each variable that it sets. It is one that
+/// Tera could read.
 pub(crate) fn counted(template: &str) -> Result<String, tera::Error> {
     let mut text = String::with_capacity(template.len().saturating_mul(2));
     let mut rest = template;
@@ -22,6 +24,9 @@ pub(crate) fn counted(template: &str) -> Result<String, tera::Error> {
         let (tag, after) = from.split_at(length.unwrap_or(1));
         text.push_str(tag);
         rest = after;
+        if !is_raw && (tag.starts_with("{%") || tag.starts_with("{{")) {
+            check_tag(tag)?;
+        }
         if !tag.starts_with("{%") {
             continue;
         }
@@ -30,19 +35,24 @@ pub(crate) fn counted(template: &str) -> Result<String, tera::Error> {
             "raw" => is_raw = true,
             "endraw" => is_raw = false,
             _ if is_raw => {}
-            "macro" | "import" | "extends" => {
+            // What a section filters is one text, however long it becomes.
+            "macro" | "import" | "extends" | "filter" => {
                 return Err(refused(format!("{keyword} is not offered in this template")));
             }
             "include" => {
                 // Before it: what it includes may include it.
                 text.truncate(text.len().saturating_sub(tag.len()));
                 let trims = tag.starts_with("{%-");
-                text.push_str(&call(INCLUDED, trims, false));
+                text.push_str(&call(INCLUDED, "", trims, false));
                 text.push_str(tag);
             }
             "for" => {
                 // With the same trimming of what follows.
-                text.push_str(&call(ROUND, false, tag.ends_with("-%}")));
+                text.push_str(&call(ROUND, "", false, tag.ends_with("-%}")));
+            }
+            "set" => {
+                let value = format!("value={}", variable(tag));
+                text.push_str(&call(HELD, &value, false, tag.ends_with("-%}")));
             }
             _ => {}
         }
@@ -52,12 +62,12 @@ pub(crate) fn counted(template: &str) -> Result<String, tera::Error> {
 }
 
 /// A call of one of the functions that count, which trims what is around it as the tag beside it does.
-fn call(function: &str, before: bool, after: bool) -> String {
+fn call(function: &str, arguments: &str, before: bool, after: bool) -> String {
     let (open, close) = (
         if before { "{{-" } else { "{{" },
         if after { "-}}" } else { "}}" },
     );
-    format!("{open} {function}() {close}")
+    format!("{open} {function}({arguments}) {close}")
 }
 
 /// The length of a tag to its end, over texts in quotes.
@@ -75,6 +85,16 @@ fn tag_end(from: &str, end: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// The name that a `set` or `set_global` gives a value.
+fn variable(tag: &str) -> &str {
+    let words = tag.trim_start_matches("{%").trim_start_matches('-').trim_start();
+    let name = words.split_once(char::is_whitespace).map_or("", |(_, rest)| rest).trim_start();
+    let end = name
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(name.len());
+    name.get(..end).unwrap_or_default()
 }
 
 /// The first word of a tag.

@@ -1,8 +1,9 @@
 //! Templates that people write (Tera), rendered within bounds: they read nothing of the process, and they come to an end.
 //! What they repeat is counted, whatever they repeat over; what calls itself is counted, too, or is not there at all. What they
-//! hold in variables has no bound but those of their loops. Pure.
+//! hold in variables is weighed, and so is what one step may make of it. Pure.
 
 mod counted;
+mod held;
 #[cfg(test)]
 mod tests;
 
@@ -27,10 +28,21 @@ const RANGE: u64 = 10_000;
 /// What is called in each round of a loop, and before each inclusion.
 const ROUND: &str = "aegis_round";
 const INCLUDED: &str = "aegis_included";
+/// What is called after a variable was set, with its value.
+const HELD: &str = "aegis_held";
 
 thread_local! {
     /// Of the text that this thread renders.
-    static COUNTED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+    static COUNTED: Cell<Counted> = const { Cell::new(Counted { rounds: 0, included: 0, held: 0 }) };
+}
+
+/// How much there was of it so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    rounds: u32,
+    included: u32,
+    /// Bytes of all values that were put into variables.
+    held: usize,
 }
 
 /// Templates by name, which may include each other.
@@ -46,20 +58,38 @@ impl Default for Templates {
         });
         tera.register_function("range", range);
         tera.register_function(ROUND, |_: &HashMap<String, Value>| {
-            let (rounds, included) = COUNTED.get();
-            COUNTED.set((rounds.saturating_add(1), included));
-            within(rounds, ROUNDS, "its loops have more than", "rounds together")
+            let counted = COUNTED.get();
+            let rounds = counted.rounds.saturating_add(1);
+            COUNTED.set(Counted { rounds, ..counted });
+            within(counted.rounds, ROUNDS, "its loops have more than", "rounds together")
         });
         tera.register_function(INCLUDED, |_: &HashMap<String, Value>| {
-            let (rounds, included) = COUNTED.get();
-            COUNTED.set((rounds, included.saturating_add(1)));
+            let counted = COUNTED.get();
+            let included = counted.included.saturating_add(1);
+            COUNTED.set(Counted { included, ..counted });
             within(
-                included,
+                counted.included,
                 INCLUSIONS,
                 "it includes more than",
                 "templates together",
             )
         });
+        tera.register_function(HELD, |arguments: &HashMap<String, Value>| {
+            let counted = COUNTED.get();
+            let weight = arguments.get("value").map_or(0, held::weight);
+            let held = counted.held.saturating_add(weight);
+            COUNTED.set(Counted { held, ..counted });
+            if weight > held::VALUE {
+                let most = held::VALUE;
+                return Err(refused(format!("a variable holds more than {most} bytes, or is nested too deep")));
+            }
+            if held > held::VALUES {
+                let most = held::VALUES;
+                return Err(refused(format!("its variables are given more than {most} bytes together")));
+            }
+            Ok(Value::String(String::new()))
+        });
+        held::weigh_filters(&mut tera);
         Self(tera)
     }
 }
@@ -83,7 +113,7 @@ impl Templates {
 
     /// The text that these values make of the template of this name.
     pub fn render(&self, name: &str, context: &Context) -> Result<String, tera::Error> {
-        COUNTED.set((0, 0));
+        COUNTED.set(Counted::default());
         let mut text = Bounded(Vec::new());
         self.0.render_to(name, context, &mut text)?;
         String::from_utf8(text.0).map_err(|error| refused(error.to_string()))

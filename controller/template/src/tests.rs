@@ -56,12 +56,65 @@ fn a_template_reads_no_environment_and_ends_whatever_it_repeats() {
 }
 
 #[test]
+fn what_a_template_holds_in_variables_has_an_end_whatever_makes_it_grow() {
+    let doubles = "{% set x = x ~ x %}".repeat(40);
+    let filters = "{% set x = x | replace(from='x', to=x) %}".repeat(40);
+    for (template, why) in [
+        (
+            "{% set x = 'x' %}{% for n in range(end=64) %}{% set_global x = x ~ x %}{% endfor %}",
+            "holds more than 65536 bytes",
+        ),
+        (&format!("{{% set x = 'x' -%}} {doubles}"), "holds more than 65536 bytes"),
+        (
+            "{% set x = ['x'] %}{% for n in range(end=64) %}{% set_global x = [x, x] %}{% endfor %}",
+            "holds more than 65536 bytes",
+        ),
+        (
+            "{% set x = ['x'] %}{% for n in range(end=64) %}{% set_global x = x | concat(with=x) %}{% endfor %}",
+            "holds more than 65536 bytes",
+        ),
+        (
+            "{% set x = 'x' %}{% for n in range(end=9999) %}{% set_global x = [x] %}{% endfor %}",
+            "nested too deep",
+        ),
+        (&format!("{{% set x = 'xxxxxxxx' %}}{filters}"), "bytes"),
+        (
+            "{% set x = 'xxxxxxxx' %}{% for n in range(end=12) %}{% set_global x = x ~ x %}{% endfor %}{{ x | replace(from='x', to=x) }}",
+            "replace: its text has more than 1048576 bytes",
+        ),
+        (
+            "{% set x = 'xxxxxxxx' %}{% for n in range(end=12) %}{% set_global x = x ~ x %}{% endfor %}{% set r = range(end=1000) %}{{ r | join(sep=x) }}",
+            "join: its text has more than 1048576 bytes",
+        ),
+        (
+            "{% set x = 'xxxxxxxx' %}{% for n in range(end=12) %}{% set_global x = x ~ x %}{% endfor %}{{ x | replace(from='x', to='\n') | indent(prefix=x) }}",
+            "indent: its text has more than 1048576 bytes",
+        ),
+        (
+            "{% set x = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' %}{% for n in range(end=9999) %}{% for m in range(end=9) %}{% set y = [x, x, x] %}{% endfor %}{% endfor %}",
+            "more than 16777216 bytes together",
+        ),
+        (&format!("{{{{ 'x'{} }}}}", " | addslashes".repeat(9)), "more than 8 filters"),
+        (&format!("{{{{ name{} }}}}", " ~ name".repeat(128)), "more than 128 things"),
+        (
+            "{% filter upper %}{% for n in range(end=9999) %}{{ n }}{% endfor %}{% endfilter %}",
+            "filter is not offered",
+        ),
+    ] {
+        let error = rendered(template).unwrap_err();
+        assert!(error.contains(why), "{template}: {error}");
+    }
+}
+
+#[test]
 fn what_is_counted_is_not_seen() {
     for template in [
         "a {% for n in names %}[{{ n }}]\n{% endfor %}b",
         "a {%- for n in names -%}  [{{ n }}]  {%- endfor %} b",
         "{# {% for x in y %} #}{ {x} {% raw %}{% for n in names %}{{ n }}{% endraw %}",
         "{% for n in ['%}', \"{%\"] %}{{ n }}{% endfor %}{{ '{% for' }}",
+        "a {% set x = 'x' -%}  {{ x }} {%- set_global y_1 = names | join(sep='-') %} [{{ y_1 }}] {% set z=x ~ y_1 | upper %}{{ z }}",
+        "{% set l = ['a.b', \"c|d\"] %}{{ l | join(sep=' ') | replace(from='.', to='') | indent(prefix='  ') }}{{ l | first }}",
         "{% if names %}{% for n in names %}{% if n == 'a' %}{% continue %}{% endif %}{{ n }}{% endfor %}{% endif %}",
     ] {
         let mut context = Context::new();

@@ -28,9 +28,11 @@ const MOST: u32 = 200;
 /// The first nginx that can delay without a module of others (`auth_delay`).
 const DELAYS_FROM: Version = Version::of(1, 17, 10);
 /// What it must not be built without.
-const NEEDS: [&str; 4] = [
+const NEEDS: [&str; 6] = [
+    "--without-http_access_module",
     "--without-http_auth_basic_module",
     "--without-http_limit_conn_module",
+    "--without-http_limit_req_module",
     "--without-http_map_module",
     "--without-http_rewrite_module",
 ];
@@ -91,7 +93,7 @@ pub(crate) fn held(
     }
     if !built_in.unwrap_or_else(as_before) {
         return refused(format!(
-            "it takes nginx {DELAYS_FROM} or newer with the modules auth_basic, limit_conn, map and rewrite"
+            "it takes nginx {DELAYS_FROM} or newer with the modules access, auth_basic, limit_conn, limit_req, map and rewrite"
         ));
     }
     let pause = PAUSE.max(time / PAUSES);
@@ -187,6 +189,7 @@ mod tests {
             "nginx version: nginx/1.17.9",
             "nginx version: openresty/1.27.1.1",
             "nginx version: nginx/1.28.3\nconfigure arguments: --without-http_auth_basic_module",
+            "nginx version: nginx/1.28.3\nconfigure arguments: --without-http_limit_req_module",
             "",
         ] {
             assert!(!can(said), "{said}");

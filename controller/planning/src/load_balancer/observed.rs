@@ -70,6 +70,8 @@ pub struct Observed {
     pub address: Option<SocketAddr>,
     /// The revision nginx serves now; `None` if it does not answer with one.
     pub served: Option<String>,
+    /// A configuration of ours lies where nginx reads it, or may, and the status speaks of none: nginx may serve its servers.
+    pub leftover: bool,
     /// What should lie where nginx reads it until there is something better: the last good configuration; while nginx does
     /// not run, without servers whose addresses are not theirs any more, for it would start with them.
     pub file: Option<Rendered>,
@@ -187,6 +189,11 @@ pub fn candidates<'a>(
     let healthy = rows.filter(|row| row.health == Health::Healthy);
     let ids = served.map(|server| &server.id);
     ids.chain(healthy.map(|row| &row.id)).cloned().collect()
+}
+
+/// Whether a file where nginx reads it is a configuration that a controller wrote: each answers its revision.
+pub fn is_configuration(text: &[u8]) -> bool {
+    String::from_utf8_lossy(text).contains(super::REVISION_PATH)
 }
 
 /// See [`Observed::file`].

@@ -135,7 +135,11 @@ fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (Reaso
     words.extend(held);
     match (servers, balancer.unavailable.is_empty(), balancer.held.is_empty()) {
         (_, true, true) => {
-            let more = balancer.closes_idle.iter().chain(&balancer.holds_none);
+            let more = balancer
+                .closes_idle
+                .iter()
+                .chain(&balancer.holds_none)
+                .chain(&balancer.unread);
             let more: String = more.map(|words| format!("; {words}")).collect();
             (Reason::Ready, format!("{counted} in rotation{more}"))
         }

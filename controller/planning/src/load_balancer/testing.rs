@@ -120,6 +120,7 @@ pub fn world(rows: Vec<InstanceStatus>) -> Observed {
         removed_backends: Vec::new(),
         template: Ok(TEMPLATE.to_owned()),
         nginx: Some(NginxBuild::parse(NGINX)),
+        leftover: false,
         claimed_by: None,
         taken: None,
         now: time("2026-11-22T12:00:00Z"),

@@ -16,7 +16,7 @@ use super::http2::Http2;
 use super::observed::{Observed, Taken, Worker};
 use super::render::Rendered;
 use super::slow_start::{self, Step};
-use super::{connections, down, hold, http2, idle, unavailable};
+use super::{connections, down, hold, http2, idle, unavailable, unread};
 use crate::Invalid;
 
 /// A container that is not ready this long after its start is not waited for.
@@ -58,6 +58,8 @@ pub struct ValidatedLoadBalancer {
     pub hold: Option<Hold>,
     /// Why none does that should, human-readable.
     pub holds_none: Option<String>,
+    /// Which fields of the spec the template does not read, human-readable.
+    pub unread: Option<String>,
     /// Where nginx takes HTTP/2; `None` where it need not.
     pub http2: Option<Http2>,
     /// All upstreams of the spec, in its order.
@@ -131,6 +133,8 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
     })?;
     let holds = observed.nginx.map(|nginx| nginx.holds);
     let (hold, holds_none) = hold::held(spec, &container, holds, &before);
+    let template = observed.template.as_deref().ok();
+    let unread = template.and_then(|template| unread::unread(spec, hold.is_some(), template));
     Ok(ValidatedLoadBalancer {
         name: balancer.name().to_owned(),
         spec: spec.clone(),
@@ -147,6 +151,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         closes_idle: version.and_then(idle::closed_by),
         hold,
         holds_none,
+        unread,
         http2,
         upstreams: chosen.upstreams,
         unavailable,

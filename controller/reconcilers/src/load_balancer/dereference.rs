@@ -9,7 +9,9 @@ use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 use aegis_docker::EngineError;
 use aegis_planning::load_balancer::home;
-use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, claimed_by, file, taken};
+use aegis_planning::load_balancer::observed::{
+    NginxBuild, Observed, candidates, claimed_by, file, is_configuration, taken,
+};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::serving;
 
@@ -73,6 +75,13 @@ pub(super) async fn dereference(
         (Some(nginx), Some(address)) => nginx.served(address, proved).await,
         _ => None,
     };
+    let leftover = match (&nginx, running) {
+        (Some(nginx), Some(_)) if proved.is_none() => {
+            let file = nginx.installed().await;
+            file.map_or(true, |file| file.as_deref().is_some_and(is_configuration))
+        }
+        _ => false,
+    };
     let workloads = workloads(context, balancer);
     let ids = candidates(balancer, workloads.iter().flatten());
     let endpoints = context.endpoints.inspect(&*context.engine, &ids).await;
@@ -96,6 +105,7 @@ pub(super) async fn dereference(
         counted,
         address,
         served,
+        leftover,
         file,
         installed,
         endpoints,

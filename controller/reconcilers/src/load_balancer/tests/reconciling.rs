@@ -3,6 +3,7 @@
 
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{ConditionType, Workload, WorkloadStatus};
+use aegis_planning::load_balancer::REVISION_PATH;
 use aegis_runtime::controller::{OnError, ReconcileError, Reconciler};
 
 use super::*;
@@ -461,6 +462,22 @@ async fn i8_a_configuration_that_nginx_was_never_given_holds_no_container_that_l
             [release(id.as_str(), Some("2026-11-22T12:59:58Z"))],
             "{reason}"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_where_no_status_speaks_of_the_file_that_nginx_has_no_server_of_it_is_let_go_of() {
+    let rig = Rig::unconfigured().await;
+    let id = rig.engine.inspect_now("nginx").unwrap().id;
+    // Of an earlier time, as after a lost status file; nginx does not answer with its revision.
+    let text = format!("upstream web {{ server {}; }}\n# {REVISION_PATH}\n", rig.address);
+    let files = [("upstream.conf".to_owned(), text.into_bytes())];
+    rig.engine.put_files(&id, "/etc/nginx/conf.d", &files).await.unwrap();
+    for template in ["server { listen 80; invalid_directive on; }", "{% for x in %}"] {
+        rig.template(template);
+        rig.leaves("2026-11-22T11:59:58Z").await;
+        rig.pass().await.unwrap_err();
+        assert!(rig.releases().is_empty(), "{template}: {:?}", rig.releases());
     }
 }
 
