@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 const MAIN: &str = "user nginx;\nworker_processes 2;\nerror_log /dev/stderr notice;\npid /run/nginx.pid;\nevents { worker_connections 1024; }\n\
                     http {\n    include /etc/nginx/mime.types;\n    access_log off;\n\
-                    # What would stop whoever comes from nginx itself, as requests that wait do.\n\
+                    # What would stop what comes from nginx itself, as requests that wait do.\n\
                     deny 127.0.0.1;\n    map $remote_addr $own { default ''; 127.0.0.1 own; }\n\
                     limit_req_zone $own zone=own:1m rate=1r/m;\n    limit_req zone=own;\n\
                     limit_conn_zone $own zone=conns:1m;\n    limit_conn conns 1;\n\

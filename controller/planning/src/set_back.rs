@@ -163,7 +163,7 @@ mod tests {
         let old = |since: &str, now: &str| age(at(since), at(now), Some(leap)).as_secs();
         assert_eq!(old("2026-01-31T11:00:00Z", "2026-02-01T12:30:00Z"), 5400);
         assert_eq!(old("2026-02-01T12:10:00Z", "2026-02-01T12:30:00Z"), 1200, "since then");
-        assert_eq!(old("2026-01-31T11:00:00Z", "2026-01-31T12:30:00Z"), 5400, "taken back");
+        assert_eq!(old("2026-01-31T11:00:00Z", "2026-01-31T12:30:00Z"), 5400, "undone");
     }
 
     #[test]

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_knows_how_it_was_set_ahead_until_that_is_taken_back() {
+    async fn it_knows_how_it_was_set_ahead_until_that_is_undone() {
         let at = |seconds: u64| Time(jiff::Timestamp::UNIX_EPOCH).plus(aegis_api::Duration::from_secs(seconds));
         let wall = Arc::new(Mutex::new(at(0)));
         let shown = Arc::clone(&wall);
@@ -134,7 +134,7 @@ mod tests {
         };
         assert_eq!(pass(10, 93_620).await, Some(leap));
         assert_eq!(pass(3600, 97_220).await, Some(leap));
-        assert_eq!(pass(10, 10_830).await, None, "taken back");
+        assert_eq!(pass(10, 10_830).await, None, "undone");
     }
 
     #[tokio::test(start_paused = true)]

@@ -466,7 +466,7 @@ async fn i8_a_configuration_that_nginx_was_never_given_holds_no_container_that_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn i8_where_no_status_speaks_of_the_file_that_nginx_has_no_server_of_it_is_let_go_of() {
+async fn i8_where_no_status_speaks_of_the_file_that_nginx_has_none_of_its_servers_is_released() {
     let rig = Rig::unconfigured().await;
     let id = rig.engine.inspect_now("nginx").unwrap().id;
     // Of an earlier time, as after a lost status file; nginx does not answer with its revision.
