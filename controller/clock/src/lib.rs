@@ -10,7 +10,6 @@ mod steps;
 mod stepped;
 
 use aegis_api::Time;
-use jiff::Timestamp;
 
 pub use steps::Steps;
 
@@ -20,9 +19,13 @@ pub fn now() -> Time {
 }
 
 /// The same, for what has no [`Time`].
-pub fn timestamp() -> Timestamp {
-    #[cfg(feature = "fault-points")]
-    return stepped::timestamp();
-    #[cfg(not(feature = "fault-points"))]
-    Timestamp::now()
+#[cfg(feature = "fault-points")]
+pub fn timestamp() -> jiff::Timestamp {
+    stepped::timestamp()
+}
+
+/// The same, for what has no [`Time`].
+#[cfg(not(feature = "fault-points"))]
+pub fn timestamp() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
