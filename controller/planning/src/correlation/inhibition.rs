@@ -88,7 +88,8 @@ pub fn inhibits(root: &Incident, now: Time) -> bool {
 
 fn is_young(root: &Incident, now: Time) -> bool {
     let opened = root.metadata.creation_timestamp.as_ref();
-    opened.is_some_and(|at| now.0.duration_since(at.0) <= LONGEST.signed())
+    // Ahead of now by more than that it opened before the clock was set back.
+    opened.is_some_and(|at| now.apart(Time(at.0)) <= LONGEST.std())
 }
 
 /// Whether trouble of this class may follow from a dependency that does not serve: that a workload fails its probe, answers
@@ -111,7 +112,7 @@ pub fn inhibits_measured(incident: &Incident, root: &Workload, class: SymptomCla
     };
     let ended = incident.status.as_ref().and_then(|status| status.finished_at);
     let over = ended.into_iter().chain(serves_since(root)).min();
-    let is_outlived = over.is_some_and(|over| over.age(now) >= lingers.std());
+    let is_outlived = over.is_some_and(|over| over.apart(now) >= lingers.std());
     may_follow(class) && is_of_availability(incident, root) && is_young(incident, now) && !is_outlived
 }
 
@@ -189,6 +190,7 @@ mod tests {
         let at = |text: &str| -> Time { format!("2026-11-29T{text}Z").parse().unwrap() };
         let open = root(json!({}), Value::Null);
         assert!(inhibits(&open, at("10:05:00")) && !inhibits(&open, at("10:05:01")));
+        assert!(!inhibits(&open, at("09:00:00")), "the clock was set back by an hour");
         let over = root(json!({"resolvedAt": "2026-11-29T10:01:00Z"}), Value::Null);
         assert!(!inhibits(&over, at("10:02:00")));
         let ended = root(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aegis_api::observed::ContainerState;
 use aegis_api::symptom::SymptomClass;
 use aegis_api::workload::{DependencyStatus, Health};
-use aegis_api::{Kind, Reason, SymptomKind, Workload};
+use aegis_api::{Kind, Reason, SymptomKind, Time, Workload};
 
 use super::{Case, Ruling};
 
@@ -41,12 +41,10 @@ pub(super) fn may_be_passed_on(kind: SymptomKind) -> bool {
     matches!(kind.class(), SymptomClass::Errors | SymptomClass::Latency)
 }
 
-/// How long the incident has been open.
+/// How long the incident has been open; at least how far the clock was set back since.
 fn age(case: &Case<'_>) -> Duration {
     let opened = case.incident.incident.metadata.creation_timestamp.as_ref();
-    let age = opened.map(|opened| case.incident.now.0.duration_since(opened.0));
-    age.and_then(|age| Duration::try_from(age).ok())
-        .unwrap_or_default()
+    opened.map_or(Duration::ZERO, |opened| case.incident.now.apart(Time(opened.0)))
 }
 
 /// Names of all that the workload cannot do without, as far as is known.
@@ -125,7 +123,7 @@ fn came_back(case: &Case<'_>, workload: &Workload) -> Option<String> {
         let first = ready.next()?;
         // Another served all the while.
         let mut all = std::iter::once(first).chain(ready);
-        let is_back = all.all(|(_, since)| since.age(case.incident.now) < window);
+        let is_back = all.all(|(_, since)| since.apart(case.incident.now) < window);
         is_back.then(|| format!("{} is ready only since a moment ago", first.0.name))
     })
 }
