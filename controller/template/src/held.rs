@@ -70,11 +70,13 @@ pub(crate) fn check_tag(tag: &str) -> Result<(), tera::Error> {
     Ok(())
 }
 
+/// About how long a text a filter makes of a value and its arguments, bytes.
+type Length = fn(&Value, &HashMap<String, Value>) -> usize;
+
 /// One of Tera's own filters, unless what it makes would be too long.
 struct Weighed {
     name: &'static str,
-    /// About how long that is.
-    length: fn(&Value, &HashMap<String, Value>) -> usize,
+    length: Length,
     /// Where it is as it was.
     own: Tera,
 }
@@ -91,7 +93,7 @@ impl Filter for Weighed {
 
 /// Filters that multiply the lengths of two texts.
 pub(crate) fn weigh_filters(tera: &mut Tera) {
-    let weighed: [(&'static str, fn(&Value, &HashMap<String, Value>) -> usize); 3] = [
+    let weighed: [(&'static str, Length); 3] = [
         ("replace", replaced),
         ("join", joined),
         ("indent", indented),
