@@ -66,6 +66,24 @@ fn i12_an_incident_that_is_held_before_it_began_ends_after_a_day_and_says_what_h
 }
 
 #[test]
+fn what_is_held_does_not_end_by_a_day_that_the_clock_was_set_ahead_by() {
+    let now: Time = NOW.parse().unwrap();
+    let before = |minutes: i64| Time(now.0 - jiff::SignedDuration::from_mins(minutes));
+    let status = format!(
+        "{{phase: RECEIVED, workload: web, conditions: [{{type: Held, status: 'True', \
+         reason: AutomationOff, message: m, lastTransitionTime: '{}'}}]}}",
+        before(24 * 60 + 30)
+    );
+    let mut judged = judge(vec![incident(REPORT, &status)], "{mode: 'Off'}");
+    judged.leap = Some(crate::set_back::Leap {
+        before: before(24 * 60 + 10),
+        after: before(10),
+    });
+    let waits = format!("{:?}", next(&judged));
+    assert!(!waits.contains("report it again"), "half an hour: {waits}");
+}
+
+#[test]
 fn i6_the_incident_that_is_named_is_the_one_under_way() {
     let mut active = incident(REPORT, "{phase: VERIFYING, workload: web}");
     active.metadata.name = Some("under-way".to_owned());
