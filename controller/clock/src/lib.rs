@@ -5,9 +5,9 @@
 //! keeps with [`Steps`]: people, NTP and virtual machines set the wall clock back and ahead. What compares with the times of
 //! files, or asks the engine for what happened since, takes the system's clock directly: theirs is no other.
 
-mod steps;
 #[cfg(feature = "fault-points")]
 mod stepped;
+mod steps;
 
 use aegis_api::Time;
 

@@ -23,7 +23,8 @@ pub(crate) fn timestamp() -> Timestamp {
     let Some(file) = FILE.as_ref() else { return now };
     let passed = u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX);
     // One of those that come at the same moment reads; the others take what was.
-    if DUE.load(Ordering::Relaxed) <= passed && DUE.fetch_max(passed.saturating_add(KEPT), Ordering::Relaxed) <= passed
+    if DUE.load(Ordering::Relaxed) <= passed
+        && DUE.fetch_max(passed.saturating_add(KEPT), Ordering::Relaxed) <= passed
     {
         // A file that is not there, or half written, leaves the clock as it is.
         let read = std::fs::read_to_string(file).ok();

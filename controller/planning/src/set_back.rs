@@ -83,7 +83,10 @@ fn of_row(row: &InstanceStatus) -> impl Iterator<Item = Option<Time>> {
 /// What autoscaling noted down, with no time ahead of now: what it did counts as done when the clock was set back. Nothing of it
 /// need be stored for that.
 pub fn autoscale(mut status: AutoscaleStatus, set_at: Time, now: Time) -> AutoscaleStatus {
-    let lost = status.targets.iter_mut().flat_map(|target| &mut target.lost_since);
+    let lost = status
+        .targets
+        .iter_mut()
+        .flat_map(|target| &mut target.lost_since);
     let changes = status.changes.iter_mut().map(|change| &mut change.at);
     let slow = status.saturation.iter_mut().map(|slow| &mut slow.at);
     let times = status.since.iter_mut().chain(lost).chain(changes).chain(slow);
@@ -162,8 +165,16 @@ mod tests {
         };
         let old = |since: &str, now: &str| age(at(since), at(now), Some(leap)).as_secs();
         assert_eq!(old("2026-01-31T11:00:00Z", "2026-02-01T12:30:00Z"), 5400);
-        assert_eq!(old("2026-02-01T12:10:00Z", "2026-02-01T12:30:00Z"), 1200, "since then");
-        assert_eq!(old("2026-01-31T11:00:00Z", "2026-01-31T12:30:00Z"), 5400, "undone");
+        assert_eq!(
+            old("2026-02-01T12:10:00Z", "2026-02-01T12:30:00Z"),
+            1200,
+            "since then"
+        );
+        assert_eq!(
+            old("2026-01-31T11:00:00Z", "2026-01-31T12:30:00Z"),
+            5400,
+            "undone"
+        );
     }
 
     #[test]

@@ -118,7 +118,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_knows_how_it_was_set_ahead_until_that_is_undone() {
-        let at = |seconds: u64| Time(jiff::Timestamp::UNIX_EPOCH).plus(aegis_api::Duration::from_secs(seconds));
+        let at =
+            |seconds: u64| Time(jiff::Timestamp::UNIX_EPOCH).plus(aegis_api::Duration::from_secs(seconds));
         let wall = Arc::new(Mutex::new(at(0)));
         let shown = Arc::clone(&wall);
         let clock = Clock::new(move || *shown.lock().unwrap());
@@ -127,7 +128,11 @@ mod tests {
             *wall.lock().unwrap() = at(shows);
             clock.leap()
         };
-        assert_eq!(pass(7200, 7210).await, None, "two hours pass, and some seconds are adjusted");
+        assert_eq!(
+            pass(7200, 7210).await,
+            None,
+            "two hours pass, and some seconds are adjusted"
+        );
         let leap = Leap {
             before: at(7220),
             after: at(93_620),

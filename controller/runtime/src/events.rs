@@ -159,10 +159,7 @@ impl EventRecorder {
             reason: reason.to_owned(),
             gist: gist::gist(&message),
         };
-        let revision = self
-            .inner
-            .book()
-            .record(same, message, aegis_clock::now());
+        let revision = self.inner.book().record(same, message, aegis_clock::now());
         self.inner.latest.send_replace(revision);
     }
 

@@ -146,7 +146,10 @@ mod tests {
         }
         let kept = || {
             let all = recent.0.lock().unwrap();
-            (all.len(), all.iter().map(|one| one.object.text().len()).sum::<usize>())
+            (
+                all.len(),
+                all.iter().map(|one| one.object.text().len()).sum::<usize>(),
+            )
         };
         assert_eq!(kept().0, MOST);
         for number in 0..4 {

@@ -161,9 +161,7 @@ impl HostView {
 
     /// Replaces the metrics; answers whether they differ from before.
     pub fn set_metrics(&self, rows: Vec<ContainerMetrics>) -> bool {
-        self.inner
-            .read_at
-            .send_replace(Some(aegis_clock::now()));
+        self.inner.read_at.send_replace(Some(aegis_clock::now()));
         replace(&self.inner.metrics, rows)
     }
 

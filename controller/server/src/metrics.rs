@@ -8,7 +8,7 @@ mod workloads;
 use std::sync::atomic::AtomicU64;
 
 use aegis_api::automation::AutomationView;
-use aegis_api::{Detector, Kind, Time};
+use aegis_api::{Detector, Kind};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;

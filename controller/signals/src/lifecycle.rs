@@ -281,7 +281,10 @@ mod tests {
         lifecycle.engine_answered(second(3666));
         assert_eq!(cause(&lifecycle), Some(Cause::Human));
         let deaths = lifecycle.deaths("a", second(3670));
-        let ages: Vec<u64> = deaths.iter().map(|death| death.at.unwrap().age(second(3670)).as_secs()).collect();
+        let ages: Vec<u64> = deaths
+            .iter()
+            .map(|death| death.at.unwrap().age(second(3670)).as_secs())
+            .collect();
         assert_eq!(ages, [220, 19], "the crash is as long ago as it was");
         assert_eq!(lifecycle.up_since(), Some(second(-3550)));
     }

@@ -90,7 +90,10 @@ fn tag_end(from: &str, end: &str) -> Option<usize> {
 /// The name that a `set` or `set_global` gives a value.
 fn variable(tag: &str) -> &str {
     let words = tag.trim_start_matches("{%").trim_start_matches('-').trim_start();
-    let name = words.split_once(char::is_whitespace).map_or("", |(_, rest)| rest).trim_start();
+    let name = words
+        .split_once(char::is_whitespace)
+        .map_or("", |(_, rest)| rest)
+        .trim_start();
     let end = name
         .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .unwrap_or(name.len());

@@ -62,10 +62,14 @@ pub(crate) fn check_tag(tag: &str) -> Result<(), tera::Error> {
         }
     }
     if names > NAMES {
-        return Err(refused(format!("a tag names more than {NAMES} things: use several")));
+        return Err(refused(format!(
+            "a tag names more than {NAMES} things: use several"
+        )));
     }
     if filters > FILTERS {
-        return Err(refused(format!("a tag has more than {FILTERS} filters: use several")));
+        return Err(refused(format!(
+            "a tag has more than {FILTERS} filters: use several"
+        )));
     }
     Ok(())
 }
@@ -93,11 +97,8 @@ impl Filter for Weighed {
 
 /// Filters that multiply the lengths of two texts.
 pub(crate) fn weigh_filters(tera: &mut Tera) {
-    let weighed: [(&'static str, Length); 3] = [
-        ("replace", replaced),
-        ("join", joined),
-        ("indent", indented),
-    ];
+    let weighed: [(&'static str, Length); 3] =
+        [("replace", replaced), ("join", joined), ("indent", indented)];
     for (name, length) in weighed {
         let own = Tera::default();
         tera.register_filter(name, Weighed { name, length, own });
@@ -111,7 +112,11 @@ fn argument<'a>(arguments: &'a HashMap<String, Value>, name: &str) -> &'a str {
 fn replaced(value: &Value, arguments: &HashMap<String, Value>) -> usize {
     let text = value.as_str().unwrap_or_default();
     let (from, to) = (argument(arguments, "from"), argument(arguments, "to"));
-    let times = if to.is_empty() { 0 } else { text.matches(from).count() };
+    let times = if to.is_empty() {
+        0
+    } else {
+        text.matches(from).count()
+    };
     text.len().saturating_add(times.saturating_mul(to.len()))
 }
 
@@ -125,5 +130,6 @@ fn joined(value: &Value, arguments: &HashMap<String, Value>) -> usize {
 fn indented(value: &Value, arguments: &HashMap<String, Value>) -> usize {
     let text = value.as_str().unwrap_or_default();
     let lines = text.lines().count().saturating_add(1);
-    text.len().saturating_add(lines.saturating_mul(argument(arguments, "prefix").len().max(4)))
+    text.len()
+        .saturating_add(lines.saturating_mul(argument(arguments, "prefix").len().max(4)))
 }

@@ -61,7 +61,12 @@ impl Default for Templates {
             let counted = COUNTED.get();
             let rounds = counted.rounds.saturating_add(1);
             COUNTED.set(Counted { rounds, ..counted });
-            within(counted.rounds, ROUNDS, "its loops have more than", "rounds together")
+            within(
+                counted.rounds,
+                ROUNDS,
+                "its loops have more than",
+                "rounds together",
+            )
         });
         tera.register_function(INCLUDED, |_: &HashMap<String, Value>| {
             let counted = COUNTED.get();
@@ -81,11 +86,15 @@ impl Default for Templates {
             COUNTED.set(Counted { held, ..counted });
             if weight > held::VALUE {
                 let most = held::VALUE;
-                return Err(refused(format!("a variable holds more than {most} bytes, or is nested too deep")));
+                return Err(refused(format!(
+                    "a variable holds more than {most} bytes, or is nested too deep"
+                )));
             }
             if held > held::VALUES {
                 let most = held::VALUES;
-                return Err(refused(format!("its variables are given more than {most} bytes together")));
+                return Err(refused(format!(
+                    "its variables are given more than {most} bytes together"
+                )));
             }
             Ok(Value::String(String::new()))
         });

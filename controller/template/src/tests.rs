@@ -64,7 +64,10 @@ fn what_a_template_holds_in_variables_has_an_end_whatever_makes_it_grow() {
             "{% set x = 'x' %}{% for n in range(end=64) %}{% set_global x = x ~ x %}{% endfor %}",
             "holds more than 65536 bytes",
         ),
-        (&format!("{{% set x = 'x' -%}} {doubles}"), "holds more than 65536 bytes"),
+        (
+            &format!("{{% set x = 'x' -%}} {doubles}"),
+            "holds more than 65536 bytes",
+        ),
         (
             "{% set x = ['x'] %}{% for n in range(end=64) %}{% set_global x = [x, x] %}{% endfor %}",
             "holds more than 65536 bytes",
@@ -94,8 +97,14 @@ fn what_a_template_holds_in_variables_has_an_end_whatever_makes_it_grow() {
             "{% set x = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' %}{% for n in range(end=9999) %}{% for m in range(end=9) %}{% set y = [x, x, x] %}{% endfor %}{% endfor %}",
             "more than 16777216 bytes together",
         ),
-        (&format!("{{{{ 'x'{} }}}}", " | addslashes".repeat(9)), "more than 8 filters"),
-        (&format!("{{{{ name{} }}}}", " ~ name".repeat(128)), "more than 128 things"),
+        (
+            &format!("{{{{ 'x'{} }}}}", " | addslashes".repeat(9)),
+            "more than 8 filters",
+        ),
+        (
+            &format!("{{{{ name{} }}}}", " ~ name".repeat(128)),
+            "more than 128 things",
+        ),
         (
             "{% filter upper %}{% for n in range(end=9999) %}{{ n }}{% endfor %}{% endfilter %}",
             "filter is not offered",

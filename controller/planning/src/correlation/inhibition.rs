@@ -190,7 +190,10 @@ mod tests {
         let at = |text: &str| -> Time { format!("2026-11-29T{text}Z").parse().unwrap() };
         let open = root(json!({}), Value::Null);
         assert!(inhibits(&open, at("10:05:00")) && !inhibits(&open, at("10:05:01")));
-        assert!(!inhibits(&open, at("09:00:00")), "the clock was set back by an hour");
+        assert!(
+            !inhibits(&open, at("09:00:00")),
+            "the clock was set back by an hour"
+        );
         let over = root(json!({"resolvedAt": "2026-11-29T10:01:00Z"}), Value::Null);
         assert!(!inhibits(&over, at("10:02:00")));
         let ended = root(

@@ -27,8 +27,8 @@ use crate::hold::{self, Hold};
 use crate::host_limit::{HostLimits, HostUse, YIELDS_AT_MOST, asker, host_use};
 use crate::host_reading::HostReading;
 use crate::ledger;
-use crate::set_back::Leap;
 use crate::serving::naming;
+use crate::set_back::Leap;
 
 /// How far back actions on the workload count.
 const HISTORY: Duration = Duration::from_secs(24 * 3600);

@@ -33,7 +33,11 @@ pub(crate) fn unread(spec: &LoadBalancerSpec, waits: bool, template: &str) -> Op
             "backends[].weight or slowStart",
             "weight",
         ),
-        (backend(|backend| backend.path.is_some()), "backends[].path", "path"),
+        (
+            backend(|backend| backend.path.is_some()),
+            "backends[].path",
+            "path",
+        ),
         (
             backend(|backend| !backend.buffering),
             "backends[].buffering",
@@ -72,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_field_that_a_template_of_ones_own_does_not_know_is_named_and_the_built_in_one_knows_them_all() {
-        const OWN: &str = "# hold grpc tls ipv6\nupstream {{ upstream.name }} { server {{ server.address }}; }";
+        const OWN: &str =
+            "# hold grpc tls ipv6\nupstream {{ upstream.name }} { server {{ server.address }}; }";
         let built_in = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
         for (fields, backend, field) in [
             (json!({"holdRequests": "5s"}), json!({}), "spec.holdRequests"),
@@ -84,7 +89,11 @@ mod tests {
             ),
             (json!({"ipv6": true}), json!({}), "spec.ipv6"),
             (json!({"maxBodyMb": 5}), json!({}), "spec.maxBodyMb"),
-            (json!({"trustedProxies": ["10.0.0.1/32"]}), json!({}), "spec.trustedProxies"),
+            (
+                json!({"trustedProxies": ["10.0.0.1/32"]}),
+                json!({}),
+                "spec.trustedProxies",
+            ),
             (json!({"algorithm": "LeastConn"}), json!({}), "spec.algorithm"),
             (json!({}), json!({"weight": 2}), "weight"),
             (json!({}), json!({"buffering": false}), "buffering"),

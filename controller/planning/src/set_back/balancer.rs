@@ -10,7 +10,11 @@ use super::time;
 /// The load balancer with no drain and no receipt of one ahead of now: they count as begun, and as over, when the clock was
 /// set back. A drain's deadline moves with its begin.
 pub fn balancer(balancer: Arc<LoadBalancer>, set_at: Time, now: Time) -> Arc<LoadBalancer> {
-    if !balancer.status.as_ref().is_some_and(|status| is_ahead(status, now)) {
+    if !balancer
+        .status
+        .as_ref()
+        .is_some_and(|status| is_ahead(status, now))
+    {
         return balancer;
     }
     let mut settled = LoadBalancer::clone(&balancer);
@@ -68,6 +72,9 @@ mod tests {
         assert_eq!(drain.since, set_at);
         assert_eq!(drain.deadline, "2026-01-31T12:00:20Z".parse().unwrap());
         assert_eq!(status.receipts[0].finished_at, set_at, "it is counted");
-        assert!(Arc::ptr_eq(&balancer(Arc::clone(&settled), set_at, now), &settled));
+        assert!(Arc::ptr_eq(
+            &balancer(Arc::clone(&settled), set_at, now),
+            &settled
+        ));
     }
 }

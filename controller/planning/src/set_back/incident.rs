@@ -47,7 +47,13 @@ fn times(status: &IncidentStatus) -> impl Iterator<Item = Time> {
     });
     let planned = status.plan.iter().map(|plan| Some(plan.created_at));
     let seen = status.evidence.iter().map(|evidence| evidence.collected_at);
-    let all = own.into_iter().chain(seen).chain(tried).chain(done).chain(verified).chain(planned);
+    let all = own
+        .into_iter()
+        .chain(seen)
+        .chain(tried)
+        .chain(done)
+        .chain(verified)
+        .chain(planned);
     all.flatten()
 }
 
@@ -66,13 +72,21 @@ fn times_mut(status: &mut IncidentStatus) -> impl Iterator<Item = &mut Time> {
         .iter_mut()
         .flat_map(|done| [&mut done.applied_at, &mut done.converged_at]);
     let planned = status.plan.iter_mut().map(|plan| &mut plan.created_at);
-    let seen = status.evidence.iter_mut().map(|evidence| &mut evidence.collected_at);
+    let seen = status
+        .evidence
+        .iter_mut()
+        .map(|evidence| &mut evidence.collected_at);
     let (mut attempts, mut verified) = (None, None);
     if let Some(verification) = &mut status.verification {
         attempts = Some(verification.attempts.iter_mut().map(|attempt| &mut attempt.at));
         verified = Some([&mut verification.started_at, &mut verification.healthy_since]);
     }
-    let optional = own.into_iter().chain(seen).chain(tried).chain(done).chain(verified.into_iter().flatten());
+    let optional = own
+        .into_iter()
+        .chain(seen)
+        .chain(tried)
+        .chain(done)
+        .chain(verified.into_iter().flatten());
     optional
         .flatten()
         .chain(planned)
@@ -143,7 +157,10 @@ mod tests {
             Some("2026-01-31T11:59:30Z".parse().unwrap()),
             "half a minute after it began"
         );
-        assert!(Arc::ptr_eq(&incident(Arc::clone(&settled), set_at(), now()), &settled));
+        assert!(Arc::ptr_eq(
+            &incident(Arc::clone(&settled), set_at(), now()),
+            &settled
+        ));
     }
 
     #[test]
@@ -151,6 +168,9 @@ mod tests {
         let status = json!({"phase": "VERIFYING", "timeline": [],
             "verification": {"startedAt": BEFORE, "deadline": "2026-01-31T12:00:30Z", "attempts": [], "passes": 0}});
         let before = of(status);
-        assert!(Arc::ptr_eq(&incident(Arc::clone(&before), set_at(), now()), &before));
+        assert!(Arc::ptr_eq(
+            &incident(Arc::clone(&before), set_at(), now()),
+            &before
+        ));
     }
 }

@@ -286,7 +286,11 @@ mod tests {
         };
         let now = at("2026-01-31T12:00:00Z");
         assert!(known.is_due(now));
-        assert!(matches!(known.reading(now), Reading::Missing(_)), "{:?}", known.reading(now));
+        assert!(
+            matches!(known.reading(now), Reading::Missing(_)),
+            "{:?}",
+            known.reading(now)
+        );
     }
 
     #[test]

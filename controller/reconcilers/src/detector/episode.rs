@@ -10,10 +10,10 @@ use aegis_api::naming::hashed;
 use aegis_api::scalar::{ContainerName, ResourceName};
 use aegis_api::{Detector, Incident, Kind, Time};
 use aegis_planning::detection::Condition;
-use aegis_planning::set_back;
 use aegis_planning::detection::episode::{
     DETECTOR, DETECTOR_LABEL, fingerprint, host_fingerprint, is_joined, is_repeated_by,
 };
+use aegis_planning::set_back;
 use aegis_runtime::Store;
 use aegis_runtime::store::StoreError;
 
@@ -105,7 +105,12 @@ impl<'a> Episode<'a> {
 
     /// The open incident that it joins; else the one about the same that ended a short while ago without an action, on
     /// which it is counted. What ended ahead of now ended when the clock was set back.
-    async fn known(&self, store: &Store, now: Time, set_at: Time) -> Result<Option<ResourceName>, StoreError> {
+    async fn known(
+        &self,
+        store: &Store,
+        now: Time,
+        set_at: Time,
+    ) -> Result<Option<ResourceName>, StoreError> {
         let joined = self.open_one(store);
         if let Some(name) = joined.and_then(|incident| incident.name().parse().ok()) {
             return Ok(Some(name));

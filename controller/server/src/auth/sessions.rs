@@ -255,7 +255,10 @@ impl Session {
     }
 
     fn limit(&mut self) {
-        self.expires_at = self.holder.expires_at.map_or(self.until, |ends| ends.min(self.until));
+        self.expires_at = self
+            .holder
+            .expires_at
+            .map_or(self.until, |ends| ends.min(self.until));
     }
 
     fn is_good(&self, now: Timestamp) -> bool {

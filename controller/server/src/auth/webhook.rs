@@ -81,7 +81,10 @@ impl WebhookToken {
     pub(super) fn find(&self, digest: &Digest, now: Timestamp) -> Option<Holder> {
         let mut held = self.held();
         let current = held.holder.clone().filter(|holder| holder.digest.is(digest));
-        let former = held.former.as_mut().filter(|former| former.holder.digest.is(digest));
+        let former = held
+            .former
+            .as_mut()
+            .filter(|former| former.holder.digest.is(digest));
         let former = former.filter(|former| now < former.until).map(|former| {
             former.used_at = Some(now);
             former.holder.clone()
@@ -104,7 +107,9 @@ impl WebhookToken {
         let grace = seconds.map_or(GRACE, |seconds| SignedDuration::from_secs(seconds.into()));
         if grace > LONGEST {
             let most = LONGEST.as_secs();
-            return Err(TokenError::Invalid(format!("graceSeconds: must be at most {most}")));
+            return Err(TokenError::Invalid(format!(
+                "graceSeconds: must be at most {most}"
+            )));
         }
         Ok(grace)
     }
@@ -229,7 +234,10 @@ mod tests {
         assert!(is_good(&token, second.expose_secret(), 1000));
         assert!(is_good(&token, GIVEN, 23) && !is_good(&token, GIVEN, 24));
         let former = token.former(at(23)).unwrap();
-        assert_eq!((former.good_until, former.last_used_at), (Time(at(24)), Some(Time(at(23)))));
+        assert_eq!(
+            (former.good_until, former.last_used_at),
+            (Time(at(24)), Some(Time(at(23))))
+        );
         assert_eq!(token.former(at(24)), None);
         let (_, third) = token.rotate(grace, "ada", at(1)).await.unwrap();
         assert!(!is_good(&token, GIVEN, 1), "two are enough");
@@ -248,13 +256,22 @@ mod tests {
         token.rotate(day, "ada", at(0)).await.unwrap();
         let (_, last) = token.rotate(day, "ada", at(1)).await.unwrap();
         let path = folder.path().join(TOKEN);
-        assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), last.expose_secret());
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap().trim(),
+            last.expose_secret()
+        );
         for name in [TOKEN, RECORD] {
-            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            let mode = std::fs::metadata(folder.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
         let text = std::fs::read_to_string(folder.path().join(RECORD)).unwrap();
-        assert!(!text.contains(last.expose_secret()) && !text.contains(GIVEN), "{text}");
+        assert!(
+            !text.contains(last.expose_secret()) && !text.contains(GIVEN),
+            "{text}"
+        );
         for given in [last.expose_secret(), GIVEN] {
             let again = open(folder.path(), given);
             assert!(is_good(&again, last.expose_secret(), 2), "{given}");

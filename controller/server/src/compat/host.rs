@@ -1,8 +1,6 @@
 //! What the host has: `/containers`, `/metrics` and what is below it, `/topology`, `/health`. Reads memory only.
 
-use aegis_api::wire::{
-    BalancerMetrics, ContainerRow, HealthAnswer, HostMetrics, Topology, WorkloadRequests,
-};
+use aegis_api::wire::{BalancerMetrics, ContainerRow, HealthAnswer, HostMetrics, Topology, WorkloadRequests};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};

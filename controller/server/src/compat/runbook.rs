@@ -41,7 +41,9 @@ pub(super) async fn list(
     Asked(asked): Asked<PageAsked>,
 ) -> Result<Response, Refusal> {
     let limit = limit(&asked.limit)?;
-    let from = (!asked.from.is_empty()).then(|| Place::parse(&asked.from)).transpose()?;
+    let from = (!asked.from.is_empty())
+        .then(|| Place::parse(&asked.from))
+        .transpose()?;
     let (revision, mut entries) = all_at(&state, RunbookEntry::info(), from.as_ref())?;
     let total = entries.len();
     if let Some(place) = &from {

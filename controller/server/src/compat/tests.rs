@@ -394,11 +394,18 @@ async fn the_runbook_comes_in_pages_of_one_moment_and_whole_to_who_asks_for_none
     assert_eq!(whole["entries"].as_array().unwrap().len(), 5);
     let (mut ids, mut next) = (Vec::new(), String::new());
     loop {
-        let page = server.get(&format!("/runbook?limit=2&continue={next}")).await.json();
+        let page = server
+            .get(&format!("/runbook?limit=2&continue={next}"))
+            .await
+            .json();
         assert_eq!(page["total"], 5, "also once there are more: {page}");
         let entries = page["entries"].as_array().unwrap();
         assert!((1..=2).contains(&entries.len()));
-        ids.extend(entries.iter().map(|entry| entry["incident_id"].as_str().unwrap().to_owned()));
+        ids.extend(
+            entries
+                .iter()
+                .map(|entry| entry["incident_id"].as_str().unwrap().to_owned()),
+        );
         add(10 + ids.len()).await;
         match page["continue"].as_str() {
             Some(more) => more.clone_into(&mut next),
@@ -421,13 +428,19 @@ async fn a_long_runbook_is_written_piece_by_piece() {
         create(&server, "RunbookEntry", &format!("rb-{number}"), entry).await;
     }
     let request = Request::get("/runbook").header("authorization", "Bearer admin-token");
-    let mut body = server.send(request.body(Body::empty()).unwrap()).await.into_body();
+    let mut body = server
+        .send(request.body(Body::empty()).unwrap())
+        .await
+        .into_body();
     let (mut most, mut frames) = (0, 0);
     while let Some(frame) = body.frame().await {
         most = most.max(frame.unwrap().into_data().unwrap().len());
         frames += 1;
     }
-    assert!(frames >= 4 && most < 128 << 10, "{frames} pieces of at most {most} bytes");
+    assert!(
+        frames >= 4 && most < 128 << 10,
+        "{frames} pieces of at most {most} bytes"
+    );
 }
 
 #[tokio::test]

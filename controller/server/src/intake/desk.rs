@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use aegis_api::Workload;
 use aegis_api::alert_source::AlertSourceSpec;
 use aegis_api::validate::Rules as _;
-use aegis_api::Workload;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::routing::{get, post};

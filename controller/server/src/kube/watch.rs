@@ -54,7 +54,11 @@ pub(super) fn objects(
     let (changed, server) = (Arc::clone(&lines), state.clone());
     let changes = changes.filter_map(move |event| {
         let concerns = ours && std::ptr::eq(event.object.info, info);
-        ready(concerns.then(|| changed.change(&server, &selector, &event)).flatten())
+        ready(
+            concerns
+                .then(|| changed.change(&server, &selector, &event))
+                .flatten(),
+        )
     });
     // One after the other, as the client reads them: all at once they would be there a second time, as text.
     let initial = initial

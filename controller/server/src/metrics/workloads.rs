@@ -84,11 +84,7 @@ impl WorkloadMetrics {
         self.latency.clear();
         self.in_flight.clear();
         self.replicas.clear();
-        for row in view
-            .requested(aegis_clock::now())
-            .into_iter()
-            .take(MOST)
-        {
+        for row in view.requested(aegis_clock::now()).into_iter().take(MOST) {
             self.read_requests(&row);
         }
         for workload in store.list::<Workload>().iter().take(MOST) {

@@ -14,18 +14,7 @@ use crate::{Api, KINDS};
 
 /// How far it is off, seconds, one after the other: an hour ahead, back, and another one back; five minutes; a day and forty
 /// days ahead, and back.
-const STEPS: [i64; 10] = [
-    0,
-    3600,
-    0,
-    -3600,
-    0,
-    -300,
-    86_100,
-    -300,
-    40 * 86_400,
-    0,
-];
+const STEPS: [i64; 10] = [0, 3600, 0, -3600, 0, -300, 86_100, -300, 40 * 86_400, 0];
 /// How long each lasts.
 const EACH: u64 = 30;
 /// How long a token lasts by the clock: an hour ahead it has ended.
@@ -59,7 +48,10 @@ impl Clock {
     /// `None` where the controller has no such clock.
     pub(crate) fn new(folder: &Path) -> Result<Option<Self>> {
         let program = std::fs::read(binary("aegis-controller"))?;
-        if !program.windows(NAME.len()).any(|window| window == NAME.as_bytes()) {
+        if !program
+            .windows(NAME.len())
+            .any(|window| window == NAME.as_bytes())
+        {
             return Ok(None);
         }
         let clock = Self {
@@ -95,7 +87,12 @@ impl Clock {
         let made = api.post("/auth/tokens", &wanted).await?;
         let token = made["token"].as_str().context("a token was made")?.to_owned();
         let ends = time(&made["expiresAt"]).context("the token has an end")?;
-        self.holders = Some(Holders { cookie, csrf, token, ends });
+        self.holders = Some(Holders {
+            cookie,
+            csrf,
+            token,
+            ends,
+        });
         self.kept = api.incidents().await?;
         Ok(())
     }
@@ -148,7 +145,11 @@ impl Clock {
         self.check_holders(api).await?;
         // Open ones stay, those that ended are kept by number: what is old by a clock that was set ahead alone is not.
         let kept = api.incidents().await?;
-        ensure!(kept >= self.kept * 9 / 10, "{kept} incidents are left of {}", self.kept);
+        ensure!(
+            kept >= self.kept * 9 / 10,
+            "{kept} incidents are left of {}",
+            self.kept
+        );
         self.kept = kept;
         Ok(())
     }
@@ -159,21 +160,32 @@ impl Clock {
         let entry = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "RunbookEntry", "metadata": {"name": name},
             "spec": {"incidentId": name, "alertType": "Clock", "rootCause": "none", "action": "NOOP", "confidence": 1.0}});
         let made = api.post(&format!("{KINDS}/runbookentries"), &entry).await?;
-        let created = time(&made["metadata"]["creationTimestamp"]).context("an object has a creation time")?;
+        let created =
+            time(&made["metadata"]["creationTimestamp"]).context("an object has a creation time")?;
         let off = created.duration_since(self.now());
-        ensure!(off.abs() <= EXACT, "an object made now is of {created}, {} s off", off.as_secs());
+        ensure!(
+            off.abs() <= EXACT,
+            "an object made now is of {created}, {} s off",
+            off.as_secs()
+        );
         let tokens = api.get("/auth/tokens").await?;
         for token in tokens["tokens"].as_array().into_iter().flatten() {
             if let Some(used) = time(&token["lastUsedAt"]) {
                 // Those of the senders are used all the time.
-                ensure!(used <= self.now() + EXACT, "{} was last used at {used}, which is to come", token["name"]);
+                ensure!(
+                    used <= self.now() + EXACT,
+                    "{} was last used at {used}, which is to come",
+                    token["name"]
+                );
             }
         }
         Ok(())
     }
 
     async fn check_holders(&self, api: &Api) -> Result<()> {
-        let Some(holders) = &self.holders else { return Ok(()) };
+        let Some(holders) = &self.holders else {
+            return Ok(());
+        };
         let session = api.session(&holders.cookie, &holders.csrf).await?;
         ensure!(session == 200, "the browser's session is answered {session}");
         let token = api.whoami(&holders.token).await?;

@@ -149,7 +149,9 @@ async fn soak() -> Result<()> {
     say("nothing lost, nothing stuck, nothing grows");
     match &clock {
         Some(clock) => say(&format!("the clock was set {} times", clock.steps())),
-        None => say("not covered: steps of the clock, for the controller was built without --features fault-points"),
+        None => say(
+            "not covered: steps of the clock, for the controller was built without --features fault-points",
+        ),
     }
     Ok(())
 }
@@ -293,11 +295,16 @@ impl Api {
         let body = json!({"token": self.token});
         let request = self.http.post(self.url("/auth/login")).json(&body);
         let answer = request.send().await?.error_for_status()?;
-        let cookie = answer.headers().get("set-cookie").and_then(|cookie| cookie.to_str().ok());
+        let cookie = answer
+            .headers()
+            .get("set-cookie")
+            .and_then(|cookie| cookie.to_str().ok());
         let cookie = cookie.and_then(|cookie| cookie.split(';').next());
         let cookie = cookie.context("a login answers a cookie")?.to_owned();
         let view: Value = answer.json().await?;
-        let csrf = view["csrfToken"].as_str().context("a login answers the page's secret")?;
+        let csrf = view["csrfToken"]
+            .as_str()
+            .context("a login answers the page's secret")?;
         Ok((cookie, csrf.to_owned()))
     }
 
@@ -318,7 +325,9 @@ impl Api {
     async fn incidents(&self) -> Result<u64> {
         let page = self.get(&format!("{KINDS}/incidents?limit=1")).await?;
         let listed = page["items"].as_array().map_or(0, Vec::len);
-        let more = page["metadata"]["remainingItemCount"].as_u64().unwrap_or_default();
+        let more = page["metadata"]["remainingItemCount"]
+            .as_u64()
+            .unwrap_or_default();
         Ok(more + u64::try_from(listed).unwrap_or_default())
     }
 

@@ -43,14 +43,20 @@ async fn the_webhook_token_is_rotated_with_a_grace_and_who_still_has_the_former_
     answers(&server, "POST", "/auth/tokens/webhook/rotate", answer).await;
     let run = aegisctl(&server.uri(), &["token", "rotate", "webhook", "--grace", "2h"]).await;
     assert_eq!((run.code, run.out.as_str()), (0, "aegis_02\n"), "{run:?}");
-    assert!(run.err.contains("former one is good until 2026-02-01T00:00:00Z"), "{run:?}");
+    assert!(
+        run.err.contains("former one is good until 2026-02-01T00:00:00Z"),
+        "{run:?}"
+    );
     let (body, _) = last_body(&server, "POST").await;
     assert_eq!(body, json!({"graceSeconds": 7200}));
     let tokens = json!({"tokens": [], "formerWebhookToken": {"goodUntil": "2026-02-01T00:00:00Z",
         "lastUsedAt": "2026-01-31T13:00:00Z"}});
     answers(&server, "GET", "/auth/tokens", json_body(&tokens)).await;
     let run = aegisctl(&server.uri(), &["token", "list"]).await;
-    assert!(run.err.contains("a sender used it at 2026-01-31T13:00:00Z"), "{run:?}");
+    assert!(
+        run.err.contains("a sender used it at 2026-01-31T13:00:00Z"),
+        "{run:?}"
+    );
 }
 
 #[tokio::test]

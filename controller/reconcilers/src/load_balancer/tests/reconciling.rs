@@ -472,7 +472,10 @@ async fn i8_where_no_status_speaks_of_the_file_that_nginx_has_none_of_its_server
     // Of an earlier time, as after a lost status file; nginx does not answer with its revision.
     let text = format!("upstream web {{ server {}; }}\n# {REVISION_PATH}\n", rig.address);
     let files = [("upstream.conf".to_owned(), text.into_bytes())];
-    rig.engine.put_files(&id, "/etc/nginx/conf.d", &files).await.unwrap();
+    rig.engine
+        .put_files(&id, "/etc/nginx/conf.d", &files)
+        .await
+        .unwrap();
     for template in ["server { listen 80; invalid_directive on; }", "{% for x in %}"] {
         rig.template(template);
         rig.leaves("2026-11-22T11:59:58Z").await;

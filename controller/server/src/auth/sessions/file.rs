@@ -219,7 +219,10 @@ mod tests {
         file.save(&sessions, at(1000)).await;
         let (again, _) = open(folder.path(), at(0));
         assert_eq!(again.touch(&key(&cookie), at(0)).unwrap().expires_at, at(168));
-        assert!(again.touch(&key(&cookie), at(12)).is_none(), "unused for 12 hours");
+        assert!(
+            again.touch(&key(&cookie), at(12)).is_none(),
+            "unused for 12 hours"
+        );
     }
 
     #[tokio::test]
