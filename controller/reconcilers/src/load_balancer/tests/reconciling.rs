@@ -476,6 +476,7 @@ async fn i8_where_no_status_speaks_of_the_file_that_nginx_has_none_of_its_server
         .put_files(&id, "/etc/nginx/conf.d", &files)
         .await
         .unwrap();
+    rig.second().await;
     for template in ["server { listen 80; invalid_directive on; }", "{% for x in %}"] {
         rig.template(template);
         rig.leaves("2026-11-22T11:59:58Z").await;
