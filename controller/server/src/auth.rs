@@ -34,6 +34,8 @@ mod role;
 pub(crate) mod routes;
 mod secret;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod token_routes;
 mod tokens;
 mod webhook;

@@ -98,7 +98,7 @@ pub(crate) async fn take_at(
     };
     let _turn = state.keyed_mutex.enter(&turn(state, alert, &workloads)).await;
     // Not before: an alert that waited would be from before the incident that it waited for.
-    let now = at.unwrap_or_else(|| aegis_clock::now());
+    let now = at.unwrap_or_else(aegis_clock::now);
     for _ in 0..ATTEMPTS {
         let earlier = Earlier::of(state, alert);
         let taken = match &alert.message {
