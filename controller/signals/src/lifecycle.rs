@@ -275,6 +275,7 @@ mod tests {
         lifecycle.stream_is_up(second(0));
         lifecycle.event(&event("a", "die", &[("exitCode", "1")]), second(7000));
         lifecycle.engine_answered(second(7200));
+        assert_eq!(lifecycle.deaths("a", second(7200)).len(), 1);
         // An hour back: an engine that is stopping has not answered since.
         stopped(&lifecycle, 3650);
         assert_eq!(cause(&lifecycle), None, "not known yet");
