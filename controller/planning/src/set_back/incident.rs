@@ -121,7 +121,7 @@ mod tests {
         "2026-01-31T11:59:00Z".parse().unwrap()
     }
 
-    fn of(status: serde_json::Value) -> Arc<Incident> {
+    fn of(status: &serde_json::Value) -> Arc<Incident> {
         let incident = json!({"metadata": {"name": "i"}, "spec": {"containerName": "web", "alertType": "x"}, "status": status});
         Arc::new(serde_json::from_value(incident).unwrap())
     }
@@ -132,7 +132,7 @@ mod tests {
             "plan": {"hash": "h", "action": "RESTART", "target": "web", "parentGeneration": 1, "patch": {},
                 "createdAt": BEFORE},
             "execution": {"appliedAt": AHEAD}});
-        let settled = incident(of(status), set_at(), now());
+        let settled = incident(of(&status), set_at(), now());
         let status = settled.status.as_ref().unwrap();
         assert_eq!(status.execution.as_ref().unwrap().applied_at, Some(set_at()));
         assert_eq!(status.mitigated_at, Some(set_at()));
@@ -148,7 +148,7 @@ mod tests {
             "tried": [{"action": "RESTART", "planHash": "h", "error": "x", "appliedAt": AHEAD}],
             "verification": {"startedAt": AHEAD, "deadline": "2026-02-01T12:00:30Z", "healthySince": AHEAD,
                 "attempts": [{"number": 1, "at": AHEAD, "healthy": true, "message": "ok"}], "passes": 1}});
-        let settled = incident(of(status), set_at(), now());
+        let settled = incident(of(&status), set_at(), now());
         let status = settled.status.as_ref().unwrap();
         assert!(times(status).all(|at| at == set_at()), "{status:?}");
         let verification = status.verification.as_ref().unwrap();
@@ -167,7 +167,7 @@ mod tests {
     fn a_deadline_that_is_still_to_come_stays() {
         let status = json!({"phase": "VERIFYING", "timeline": [],
             "verification": {"startedAt": BEFORE, "deadline": "2026-01-31T12:00:30Z", "attempts": [], "passes": 0}});
-        let before = of(status);
+        let before = of(&status);
         assert!(Arc::ptr_eq(
             &incident(Arc::clone(&before), set_at(), now()),
             &before
