@@ -1020,7 +1020,7 @@ export interface paths {
                 query?: never;
                 header?: never;
                 path: {
-                    /** @description Whose token; `admin` is that of the first start. */
+                    /** @description Whose token; `admin` and `webhook` are those of the first start. */
                     name: string;
                 };
                 cookie?: never;
@@ -1076,7 +1076,7 @@ export interface paths {
                 query?: never;
                 header?: never;
                 path: {
-                    /** @description Whose token; `admin` is that of the first start. */
+                    /** @description Whose token; `admin` and `webhook` are those of the first start. */
                     name: string;
                 };
                 cookie?: never;
@@ -1086,12 +1086,17 @@ export interface paths {
                     "application/json": {
                         /** Format: date-time */
                         expiresAt?: string | null;
+                        /**
+                         * @description Of the webhook token alone, which has no end: how long the former one stays good.
+                         * @default 86400
+                         */
+                        graceSeconds?: number | null;
                         ttlSeconds?: number | null;
                     };
                 };
             };
             responses: {
-                /** @description Another secret, this once; what the former one began ends. */
+                /** @description Another secret, this once; what the former one began ends. The former webhook token stays good for a while. */
                 201: {
                     headers: {
                         [name: string]: unknown;
@@ -2036,14 +2041,19 @@ export interface paths {
         /** List the runbook */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Most entries of a page; all of them without it. */
+                    limit?: number;
+                    /** @description Where a page goes on, as the one before it says. */
+                    continue?: string;
+                };
                 header?: never;
                 path?: never;
                 cookie?: never;
             };
             requestBody?: never;
             responses: {
-                /** @description Every entry. */
+                /** @description Every entry, or a page of them. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -3017,6 +3027,19 @@ export interface components {
              */
             totalBytes?: number;
         };
+        /** @description A token that was rotated, while it is still good. */
+        FormerToken: {
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            goodUntil: string;
+            /**
+             * Format: date-time
+             * @description When it was last shown, since the controller started: a sender still has it.
+             */
+            lastUsedAt?: string | null;
+        };
         /** @description One message of `/ws`. */
         Frame: components["schemas"]["IncidentNewFrame"] | components["schemas"]["StatusUpdateFrame"] | components["schemas"]["AiThinkingFrame"] | components["schemas"]["AiStreamFrame"] | components["schemas"]["AiCompleteFrame"] | components["schemas"]["CouncilVoteFrame"] | components["schemas"]["CouncilDecisionFrame"] | components["schemas"]["DockerActionFrame"] | components["schemas"]["ScaleEventFrame"] | components["schemas"]["HealthCheckFrame"] | components["schemas"]["ResolvedFrame"] | components["schemas"]["FailedFrame"] | components["schemas"]["MetricsFrame"] | components["schemas"]["ContainerListFrame"] | components["schemas"]["TopologyFrame"] | components["schemas"]["HeartbeatFrame"] | components["schemas"]["LaggedFrame"] | components["schemas"]["SnapshotFrame"] | components["schemas"]["ReconcileFrame"] | components["schemas"]["ResourceFrame"] | components["schemas"]["AutomationFrame"];
         /** @description What `/health` answers. */
@@ -3698,11 +3721,13 @@ export interface components {
         Role: "webhook" | "dashboard" | "viewer" | "operator" | "admin";
         /** @description What `/runbook` answers. */
         RunbookList: {
-            /** @description Every entry. */
+            /** @description Of a page: what leads to the next one, as `continue` of its query; absent after the last. */
+            continue?: string | null;
+            /** @description Every entry by name, or those of a page. */
             entries: components["schemas"]["RunbookView"][];
             /**
              * Format: uint
-             * @description How many those are.
+             * @description How many there are, those of other pages among them.
              */
             total: number;
         };
@@ -4090,6 +4115,8 @@ export interface components {
         };
         /** @description What `GET /auth/tokens` answers. */
         TokenList: {
+            /** @description The former webhook token, where it was rotated and that one is still good. */
+            formerWebhookToken?: components["schemas"]["FormerToken"] | (null);
             /** @description Every token but those of the first start, by name. */
             tokens: components["schemas"]["TokenRow"][];
         };
@@ -4109,6 +4136,11 @@ export interface components {
              * @description When it ends; null for never.
              */
             expiresAt?: string | null;
+            /**
+             * Format: date-time
+             * @description Of the webhook token: until when the former one is good, too.
+             */
+            formerGoodUntil?: string | null;
             /**
              * Format: date-time
              * @description When it was last used, to the minute.
