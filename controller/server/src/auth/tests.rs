@@ -473,9 +473,15 @@ async fn the_webhook_token_is_rotated_by_an_admin_and_both_are_good_until_the_na
     let listed = server.get("/auth/tokens").await.json();
     assert!(listed["formerWebhookToken"]["lastUsedAt"].is_string(), "{listed}");
     let audit = server.get("/audit").await.text;
-    assert!(audit.contains("formerGoodUntil") && !audit.contains(&second), "{audit}");
+    assert!(
+        audit.contains("formerGoodUntil") && !audit.contains(&second),
+        "{audit}"
+    );
 
-    let third = rotate(json!({"graceSeconds": 0})).await.json()["token"].as_str().unwrap().to_owned();
+    let third = rotate(json!({"graceSeconds": 0})).await.json()["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     for token in ["webhook-token", &second] {
         assert_eq!(alerts(token).await, StatusCode::UNAUTHORIZED, "{token}");
     }
@@ -483,6 +489,10 @@ async fn the_webhook_token_is_rotated_by_an_admin_and_both_are_good_until_the_na
     for wrong in [json!({"graceSeconds": 2_592_001}), json!({"ttlSeconds": 5})] {
         assert_eq!(rotate(wrong).await.code, StatusCode::UNPROCESSABLE_ENTITY);
     }
-    let admin = server.ask("POST", "/auth/tokens/admin/rotate", Some(json!({"graceSeconds": 5})));
+    let admin = server.ask(
+        "POST",
+        "/auth/tokens/admin/rotate",
+        Some(json!({"graceSeconds": 5})),
+    );
     assert_eq!(admin.await.code, StatusCode::UNPROCESSABLE_ENTITY);
 }
