@@ -315,6 +315,8 @@ impl Token {
 
     fn row(&self, now: Timestamp) -> TokenRow {
         let entry = self.entry.clone();
+        // What was used before the clock was set back was used by now.
+        let last_used_at = entry.last_used_at.map(|at| Time(at.min(now)));
         TokenRow {
             expired: !self.is_good(now),
             name: entry.name,
@@ -322,7 +324,7 @@ impl Token {
             created_at: Time(entry.created_at),
             created_by: entry.created_by,
             expires_at: entry.expires_at.map(Time),
-            last_used_at: entry.last_used_at.map(Time),
+            last_used_at,
         }
     }
 }
@@ -430,6 +432,10 @@ mod tests {
         assert_eq!(writes.count(), 2);
         let used = tokens.list(at(30))[0].last_used_at.unwrap();
         assert!(at(30).duration_since(used.0) < USE_STEP, "{used}");
+        let set_back = at(-30);
+        assert_eq!(tokens.list(set_back)[0].last_used_at, Some(Time(set_back)));
+        tokens.used(&digest, set_back);
+        assert_eq!(tokens.list(at(0))[0].last_used_at, Some(Time(set_back)), "as of now");
     }
 
     #[test]
