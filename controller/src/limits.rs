@@ -13,13 +13,13 @@ pub(crate) struct Limits {
     /// Automated actions on the whole host in an hour; past it a human must approve.
     #[arg(long, env = "AEGIS_HOST_ACTIONS_PER_HOUR", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub(crate) host_actions_per_hour: u32,
-    /// Workloads that are remedied at the same time on the host.
-    #[arg(long, env = "AEGIS_HOST_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
-    pub(crate) host_concurrency: u32,
+    /// Workloads that are remedied at the same time on the host [default: 2]
+    #[arg(long, env = "AEGIS_HOST_CONCURRENCY", value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    pub(crate) host_concurrency: Option<u32>,
     /// Further workloads that may be remedied at the same time, so that critical trouble goes beside less grave trouble that
-    /// holds the other places. 0: it waits for one of these.
-    #[arg(long, env = "AEGIS_HOST_RESERVE", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1000), value_name = "N")]
-    pub(crate) host_reserve: u32,
+    /// holds the other places. 0: it waits for one of these [default: 1, and 0 where the workloads at the same time are set]
+    #[arg(long, env = "AEGIS_HOST_RESERVE", value_parser = clap::value_parser!(u32).range(0..=1000), value_name = "N")]
+    pub(crate) host_reserve: Option<u32>,
     /// Workloads that may be acted on within a minute; one more pauses all automation until it is resumed.
     #[arg(long, env = "AEGIS_HOST_BLAST_RADIUS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     pub(crate) host_blast_radius: u32,
@@ -84,8 +84,15 @@ impl Limits {
     pub(crate) fn of_host(&self) -> HostLimits {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         HostLimits {
-            concurrency: count(self.host_concurrency),
-            reserve: count(self.host_reserve),
+            concurrency: self
+                .host_concurrency
+                .map_or(HostLimits::default().concurrency, count),
+            // A number that a person set is not exceeded.
+            reserve: match (self.host_reserve, self.host_concurrency) {
+                (Some(reserve), _) => count(reserve),
+                (None, Some(_)) => 0,
+                (None, None) => HostLimits::default().reserve,
+            },
             actions_per_hour: count(self.host_actions_per_hour),
             workloads_per_minute: count(self.host_blast_radius),
             load_per_core: self.host_load_per_core,
@@ -120,6 +127,18 @@ mod tests {
         command
             .map(|command| command.limits)
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn i6_how_many_at_a_time_a_person_has_set_is_exceeded_by_no_reserve_that_is_not_set() {
+        let limits = |argument: &str| {
+            let limits = parse(argument).unwrap().of_host();
+            (limits.concurrency, limits.reserve)
+        };
+        assert_eq!(limits("--host-actions-per-hour=30"), (2, 1));
+        assert_eq!(limits("--host-concurrency=1"), (1, 0));
+        assert_eq!(limits("--host-concurrency=2"), (2, 0));
+        assert_eq!(limits("--host-reserve=3"), (2, 3));
     }
 
     #[test]

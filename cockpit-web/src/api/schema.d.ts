@@ -7502,6 +7502,8 @@ export interface components {
                 }[];
                 /** @description What this workload needs, and what is wrong with it. */
                 dependencies?: {
+                    /** @description It only has to complete before the workload is started: it answers no request. */
+                    completes?: boolean;
                     /** @description Its containers, where it is not named as a Workload. */
                     containers?: string[];
                     /** @description Name of the Workload, container or Compose service. */

@@ -540,6 +540,9 @@ pub struct DependencyStatus {
     /// What is wrong with it; absent while it is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// It only has to complete before the workload is started: it answers no request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub completes: bool,
 }
 
 /// What a spec desired from a moment on.

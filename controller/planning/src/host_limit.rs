@@ -387,12 +387,18 @@ fn busy(limits: &HostLimits, used: &HostUse) -> Option<String> {
         return Some(format!("{among}, now {}", list(&used.busy)));
     }
     // The places that are free are for what goes first. By the reserve what is overdue needs none of them.
-    let (first, why) = match used.graver.is_empty() && limits.reserve == 0 {
-        true => (&used.overdue, "what has waited for 5 min goes first"),
-        false => (&used.graver, "graver trouble goes first"),
+    let (first, most, why) = match used.graver.is_empty() && limits.reserve == 0 {
+        // One of several places, so that what is critical gets on as well; a single place is for that.
+        true => (
+            &used.overdue,
+            usize::from(places > 1),
+            "what has waited for 5 min goes first",
+        ),
+        false => (&used.graver, usize::MAX, "graver trouble goes first"),
     };
-    let taken = used.busy.len().saturating_add(first.len());
-    (!first.is_empty() && taken >= places).then(|| format!("{among}, and {why}: {}", list(first)))
+    let first_ones = first.len().min(most);
+    let taken = used.busy.len().saturating_add(first_ones);
+    (first_ones > 0 && taken >= places).then(|| format!("{among}, and {why}: {}", list(first)))
 }
 
 /// Human-readable: the first few, and how many more.

@@ -3,7 +3,7 @@
 
 use aegis_api::facets::key;
 use aegis_api::precedence::Urgency;
-use aegis_api::{Incident, LoadBalancer};
+use aegis_api::{Incident, KindInfo, LoadBalancer};
 use aegis_planning::urgency::of_incident;
 use aegis_runtime::Store;
 
@@ -14,9 +14,9 @@ pub(crate) fn incident(store: &Store, name: &str) -> Urgency {
 }
 
 pub(crate) fn workload(store: &Store, name: &str) -> Urgency {
-    match store.find::<Incident>(&key::critical(name)).is_empty() {
-        true => Urgency::Ordinary,
-        false => Urgency::Urgent,
+    match store.count(KindInfo::of::<Incident>(), &key::critical(name)) {
+        0 => Urgency::Ordinary,
+        _ => Urgency::Urgent,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aegis_api::facets::key;
 use aegis_api::incident::Severity;
 use aegis_api::wire::{FrameType, ReconcileData};
-use aegis_api::{Incident, LoadBalancer};
+use aegis_api::{Incident, KindInfo, LoadBalancer};
 use aegis_notify::{ReconcileNews, ReconcileSeen, Reconciles};
 use aegis_reconcilers::autoscale::Autoscaler;
 use aegis_reconcilers::incident::IncidentReconciler;
@@ -87,7 +87,7 @@ fn about(store: &Store, data: &ReconcileData) -> (Option<Severity>, Vec<String>)
         }
         _ => Vec::new(),
     };
-    let is_critical = |name: &String| !store.find::<Incident>(&key::critical(name)).is_empty();
+    let is_critical = |name: &String| store.count(KindInfo::of::<Incident>(), &key::critical(name)) > 0;
     let severity = workloads.iter().any(is_critical).then_some(Severity::Critical);
     (severity, workloads)
 }

@@ -246,6 +246,7 @@ fn is_parked(incident: &Incident) -> bool {
     status.phase == Phase::CouncilReview
         && (held(Reason::Confirming)
             || held(Reason::DependencyDown)
+            || held(Reason::HostBusy)
             || held(Reason::Relapsed)
             || held(Reason::RemediationUnderWay))
 }

@@ -62,6 +62,7 @@ pub fn dependencies(
             workload: None,
             containers: name.into_iter().chain([id.to_owned()]).collect(),
             trouble: Some("it no longer exists".to_owned()),
+            completes: false,
         });
     }
     let mut names = BTreeSet::new();
@@ -200,7 +201,10 @@ impl Known<'_> {
             .find_map(|row| self.owner(row))
             .map(|owner| owner.name().to_owned());
         let names = rows.iter().map(|row| row.name.clone()).collect();
-        self.status(of, name, owner, names, trouble)
+        DependencyStatus {
+            completes,
+            ..self.status(of, name, owner, names, trouble)
+        }
     }
 
     fn status(
@@ -218,6 +222,7 @@ impl Known<'_> {
             workload,
             containers,
             trouble: trouble.filter(|_| !mutual),
+            completes: false,
         }
     }
 

@@ -1027,6 +1027,7 @@ fn what_an_unhealthy_container_looks_like_is_kept_before_its_restart_once_a_run(
 
 fn database(trouble: Option<&str>) -> DependencyStatus {
     DependencyStatus {
+        completes: false,
         name: "db".to_owned(),
         workload: Some("db".to_owned()),
         containers: Vec::new(),

@@ -99,15 +99,16 @@ async fn read(nginx: &Nginx<'_>, receipt: &DrainReceipt) -> Result<DrainCounts, 
         for most in LINES {
             counts = DrainCounts::default();
             let mut lines = nginx.log(receipt.started_at, most).await?;
-            let (mut seen, mut is_whole) = (0_u32, false);
+            let (mut seen, mut is_whole) = (0_u32, None);
             while let Some(line) = lines.next().await {
                 seen = seen.saturating_add(1);
                 if let Ok(line) = serde_json::from_str::<Line>(&line?.text) {
-                    is_whole |= is_of_before(receipt, &line);
+                    // The first one says it: a later one may have been written late.
+                    is_whole.get_or_insert_with(|| is_of_before(receipt, &line));
                     add(&mut counts, receipt, &line);
                 }
             }
-            if seen < most || is_whole {
+            if seen < most || is_whole == Some(true) {
                 break;
             }
         }

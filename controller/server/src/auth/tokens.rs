@@ -435,7 +435,11 @@ mod tests {
         let set_back = at(-30);
         assert_eq!(tokens.list(set_back)[0].last_used_at, Some(Time(set_back)));
         tokens.used(&digest, set_back);
-        assert_eq!(tokens.list(at(0))[0].last_used_at, Some(Time(set_back)), "as of now");
+        assert_eq!(
+            tokens.list(at(0))[0].last_used_at,
+            Some(Time(set_back)),
+            "as of now"
+        );
     }
 
     #[test]

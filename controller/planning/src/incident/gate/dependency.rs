@@ -47,11 +47,18 @@ fn age(case: &Case<'_>) -> Duration {
     opened.map_or(Duration::ZERO, |opened| case.incident.now.apart(Time(opened.0)))
 }
 
-/// Names of all that the workload cannot do without, as far as is known.
+/// Names of all that requests may need beside the workload itself, as far as is known. What only completes before it starts
+/// answers none.
 pub(super) fn names<'a>(case: &'a Case<'_>, workload: &'a Workload) -> Vec<&'a str> {
+    let rows = workload.status.iter().flat_map(|status| &status.dependencies);
+    let completes: Vec<&str> = rows
+        .filter(|row| row.completes)
+        .filter_map(|row| row.workload.as_deref())
+        .collect();
     let workloads = needed(case, workload).map(Kind::name);
+    let workloads = workloads.filter(|name| !completes.contains(name));
     let (_, listed) = listed(workload);
-    let others = listed.filter(|row| row.workload.is_none());
+    let others = listed.filter(|row| row.workload.is_none() && !row.completes);
     workloads.chain(others.map(|row| row.name.as_str())).collect()
 }
 

@@ -158,6 +158,8 @@ mod tests {
         assert_eq!(ruled(errors, Action::Restart, &json!([]), &plain, OLD), None);
         let optional = json!({"container": "web", "dependsOn": ["db"], "optionalDependencies": ["db"]});
         assert_eq!(ruled(errors, Action::Restart, &rows, &optional, OLD), None);
+        let migrations = json!([{"name": "migrate", "completes": true}, {"name": "seed", "workload": "seed", "completes": true}]);
+        assert_eq!(ruled(errors, Action::Restart, &migrations, &plain, OLD), None);
         assert_eq!(ruled(errors, Action::Rollback, &rows, &plain, NEW), None);
         assert!(ruled(errors, Action::Restart, &rows, &plain, NEW).is_some());
         assert!(ruled(errors, Action::Rollback, &rows, &plain, OLD).is_some());
