@@ -3,7 +3,7 @@
 //! folder of secrets and does I/O; of the former one a hash is kept.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aegis_api::Time;
 use aegis_api::access::{FormerToken, TokenRow};
@@ -58,9 +58,9 @@ struct Held {
 pub(super) struct WebhookToken {
     folder: PathBuf,
     given: Option<Digest>,
-    held: Mutex<Held>,
+    held: Arc<Mutex<Held>>,
     /// Changes come one after the other.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl WebhookToken {
@@ -71,9 +71,11 @@ impl WebhookToken {
         let given = given.map(|token| builtin_holder(WEBHOOK, Role::Webhook, token));
         Self {
             given: given.as_ref().map(|holder| holder.digest),
-            held: Mutex::new(given.map(|given| held(folder, given)).unwrap_or_default()),
+            held: Arc::new(Mutex::new(
+                given.map(|given| held(folder, given)).unwrap_or_default(),
+            )),
             folder: folder.to_owned(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
         }
     }
 
@@ -121,7 +123,7 @@ impl WebhookToken {
         by: &str,
         now: Timestamp,
     ) -> Result<(TokenRow, SecretString), TokenError> {
-        let _turn = self.turn.lock().await;
+        let turn = Arc::clone(&self.turn).lock_owned().await;
         let (Some(given), Some(before)) = (self.given, self.held().holder.clone()) else {
             return Err(TokenError::Unknown(WEBHOOK.to_owned()));
         };
@@ -134,15 +136,8 @@ impl WebhookToken {
             former: before.digest.to_hex(),
             former_until: until,
         };
-        // In this order: after a crash in between, the file is none of this record's and the token is the former one, which
-        // every sender has.
-        stored(self.folder.join(RECORD), move |path| write(path, &record)).await?;
         let text = SecretString::from(format!("{}\n", secret.expose_secret()));
-        stored(self.folder.join(TOKEN), move |path| {
-            write_text(path, text.expose_secret())
-        })
-        .await?;
-        *self.held() = Held {
+        let after = Held {
             holder: Some(holder),
             former: Some(Former {
                 holder: before,
@@ -150,6 +145,27 @@ impl WebhookToken {
                 used_at: None,
             }),
         };
+        let (folder, held) = (self.folder.clone(), Arc::clone(&self.held));
+        // To its end, also where the client that requested it is gone meanwhile.
+        let rotating = tokio::spawn(async move {
+            let _turn = turn;
+            // In this order: after a crash in between, the file is none of this record's and the token is the former one,
+            // which every sender has.
+            stored(folder.join(RECORD), move |path| write(path, &record)).await?;
+            stored(folder.join(TOKEN), move |path| {
+                write_text(path, text.expose_secret())
+            })
+            .await?;
+            *held.lock().unwrap_or_else(PoisonError::into_inner) = after;
+            Ok::<(), TokenError>(())
+        });
+        let rotated = rotating.await.unwrap_or_else(|error| {
+            Err(TokenError::Disk {
+                path: self.folder.join(TOKEN),
+                source: std::io::Error::other(error),
+            })
+        });
+        rotated?;
         let row = TokenRow {
             name: WEBHOOK.to_owned(),
             role: Role::Webhook,
@@ -179,6 +195,13 @@ fn held(folder: &Path, given: Holder) -> Held {
         let token = std::fs::read_to_string(folder.join(TOKEN)).unwrap_or_default();
         let token = SecretString::from(token.trim().to_owned());
         let rotated = builtin_holder(WEBHOOK, Role::Webhook, &token);
+        if is(&record.former, &rotated.digest) {
+            // A further rotation was cut short: what the one before it made is what every sender has.
+            return Held {
+                holder: Some(rotated),
+                former: None,
+            };
+        }
         Some(rotated).filter(|rotated| is(&record.sha256, &rotated.digest))
     } else {
         None
@@ -297,6 +320,53 @@ mod tests {
         assert!(is_good(&open(folder.path(), GIVEN), GIVEN, 1));
         std::fs::write(folder.path().join(RECORD), "{").unwrap();
         assert!(is_good(&open(folder.path(), GIVEN), GIVEN, 1));
+    }
+
+    #[tokio::test]
+    async fn a_second_rotation_of_a_webhook_token_that_was_cut_short_leaves_what_the_first_one_made_in_force()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let day = SignedDuration::from_hours(24);
+        let token = open(folder.path(), GIVEN);
+        let (_, second) = token.rotate(day, "ada", at(0)).await.unwrap();
+        let (_, third) = token.rotate(day, "ada", at(1)).await.unwrap();
+        // Its record was written, and its token was not; the environment has the first one.
+        let text = format!("{}\n", second.expose_secret());
+        std::fs::write(folder.path().join(TOKEN), text).unwrap();
+        for given in [GIVEN, second.expose_secret()] {
+            let again = open(folder.path(), given);
+            assert!(is_good(&again, second.expose_secret(), 2), "{given}");
+            for none in [GIVEN, third.expose_secret()] {
+                assert!(!is_good(&again, none, 2), "{given}");
+            }
+        }
+        let (_, fourth) = open(folder.path(), GIVEN)
+            .rotate(day, "ada", at(2))
+            .await
+            .unwrap();
+        let again = open(folder.path(), GIVEN);
+        for good in [second.expose_secret(), fourth.expose_secret()] {
+            assert!(is_good(&again, good, 3));
+        }
+        assert!(!is_good(&again, GIVEN, 3));
+    }
+
+    #[tokio::test]
+    async fn a_rotation_of_the_webhook_token_comes_to_its_end_without_its_client() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = open(folder.path(), GIVEN);
+        {
+            let mut rotating = std::pin::pin!(token.rotate(SignedDuration::ZERO, "ada", at(0)));
+            let poll = |context: &mut std::task::Context<'_>| {
+                std::task::Poll::Ready(rotating.as_mut().poll(context).is_pending())
+            };
+            // It has begun, and its client goes.
+            assert!(std::future::poll_fn(poll).await, "it writes meanwhile");
+        }
+        let _turn = token.turn.lock().await;
+        assert!(!is_good(&token, GIVEN, 1));
+        let text = std::fs::read_to_string(folder.path().join(TOKEN)).unwrap();
+        assert!(is_good(&token, text.trim(), 1));
     }
 
     #[test]
