@@ -1,14 +1,21 @@
 //! Finds the loops, inclusions and variables of a template, and adds a call to each that counts. Pure.
 
-use crate::held::check_tag;
+use std::collections::BTreeSet;
+
+use crate::held::{check_loop, check_tag};
 use crate::{HELD, INCLUDED, ROUND, refused};
 
-/// The template with a call at the begin of each round of its loops, and after each variable that it sets. It is one that
-/// Tera could read.
+/// Most loops within each other: each may hold a copy of what it goes over.
+const NESTED: usize = 16;
+
+/// The template with a call at the begin of each round of its loops, with what it goes over there, and after each
+/// variable that it sets. It is one that Tera could read.
 pub(crate) fn counted(template: &str) -> Result<String, tera::Error> {
     let mut text = String::with_capacity(template.len().saturating_mul(2));
     let mut rest = template;
     let mut is_raw = false;
+    let mut loops = 0_usize;
+    let (mut globals, mut locals) = (BTreeSet::<&str>::new(), BTreeSet::<&str>::new());
     while let Some(at) = rest.find('{') {
         let (before, from) = rest.split_at(at);
         text.push_str(before);
@@ -47,17 +54,40 @@ pub(crate) fn counted(template: &str) -> Result<String, tera::Error> {
                 text.push_str(tag);
             }
             "for" => {
+                check_loop(tag)?;
+                loops = loops.saturating_add(1);
+                if loops > NESTED {
+                    return Err(refused(format!(
+                        "it has more than {NESTED} loops within each other"
+                    )));
+                }
+                let (key, item) = loop_names(tag);
+                locals.extend(key.into_iter().chain([item]));
                 // With the same trimming of what follows.
-                text.push_str(&call(ROUND, "", false, tag.ends_with("-%}")));
+                let value = format!("value={item}");
+                text.push_str(&call(ROUND, &value, false, tag.ends_with("-%}")));
             }
+            "endfor" => loops = loops.saturating_sub(1),
             "set" => {
-                let value = format!("value={}", variable(tag));
+                let name = variable(tag);
+                if inner(tag).starts_with("set_global") {
+                    globals.insert(name);
+                } else if loops > 0 {
+                    locals.insert(name);
+                }
+                let value = format!("value={name}");
                 text.push_str(&call(HELD, &value, false, tag.ends_with("-%}")));
             }
             _ => {}
         }
     }
     text.push_str(rest);
+    // What is weighed after it would be the other one.
+    if let Some(name) = globals.intersection(&locals).next() {
+        return Err(refused(format!(
+            "set_global {name}: a loop, or a set within one, has this name, too: use another one"
+        )));
+    }
     Ok(text)
 }
 
@@ -89,22 +119,40 @@ fn tag_end(from: &str, end: &str) -> Option<usize> {
 
 /// The name that a `set` or `set_global` gives a value.
 fn variable(tag: &str) -> &str {
-    let words = tag.trim_start_matches("{%").trim_start_matches('-').trim_start();
-    let name = words
-        .split_once(char::is_whitespace)
-        .map_or("", |(_, rest)| rest)
-        .trim_start();
-    let end = name
-        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .unwrap_or(name.len());
-    name.get(..end).unwrap_or_default()
+    name(arguments(tag)).0
+}
+
+/// The names that a `for` gives what it goes over: of the key, where it has one, and of the value.
+fn loop_names(tag: &str) -> (Option<&str>, &str) {
+    let (first, rest) = name(arguments(tag));
+    match rest.trim_start().strip_prefix(',') {
+        Some(rest) => (Some(first), name(rest.trim_start()).0),
+        None => (None, first),
+    }
+}
+
+/// What comes after the first word of a tag.
+fn arguments(tag: &str) -> &str {
+    let rest = inner(tag).split_once(char::is_whitespace);
+    rest.map_or("", |(_, rest)| rest).trim_start()
+}
+
+/// The name at the begin of a text, and what comes after it.
+fn name(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    text.split_at(end.unwrap_or(text.len()))
 }
 
 /// The first word of a tag.
 fn keyword(tag: &str) -> &str {
-    let inner = tag.trim_start_matches("{%").trim_start_matches('-').trim_start();
+    let inner = inner(tag);
     let end = inner
         .find(|c: char| !c.is_ascii_alphanumeric())
         .unwrap_or(inner.len());
     inner.get(..end).unwrap_or_default()
+}
+
+/// A tag without its begin.
+fn inner(tag: &str) -> &str {
+    tag.trim_start_matches("{%").trim_start_matches('-').trim_start()
 }

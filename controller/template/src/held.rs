@@ -74,6 +74,44 @@ pub(crate) fn check_tag(tag: &str) -> Result<(), tera::Error> {
     Ok(())
 }
 
+/// Refuses a `for` tag with a list that is made of other values: it is held while the loop runs, and what it holds need not
+/// be weighed in any round.
+pub(crate) fn check_loop(tag: &str) -> Result<(), tera::Error> {
+    // Of each bracket that is open whether it is a list, and not the place in one: that follows what it is in at once.
+    let mut brackets = Vec::new();
+    let (mut quote, mut before) = (None, ' ');
+    for (at, sign) in tag.char_indices() {
+        let in_word = before.is_alphanumeric() || matches!(before, '_' | '.');
+        before = sign;
+        if let Some(open) = quote {
+            quote = (sign != open).then_some(open);
+            continue;
+        }
+        match sign {
+            '"' | '\'' | '`' => quote = Some(sign),
+            '[' => brackets.push(!in_word && !tag.get(..at).is_some_and(|text| text.ends_with(']'))),
+            ']' => {
+                brackets.pop();
+            }
+            _ => {}
+        }
+        let is_word = sign.is_alphabetic() || sign == '_';
+        if is_word && !in_word && brackets.contains(&true) && !is_truth(tag.get(at..).unwrap_or_default()) {
+            return Err(refused(
+                "for: a list of other values is not offered there: give it to a variable first (set)",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text begins with one of Tera's own words for true and false.
+fn is_truth(text: &str) -> bool {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    let word = text.get(..end.unwrap_or(text.len()));
+    matches!(word, Some("true" | "True" | "false" | "False"))
+}
+
 /// About how long a text a filter makes of a value and its arguments, bytes.
 type Length = fn(&Value, &HashMap<String, Value>) -> usize;
 

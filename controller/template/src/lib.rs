@@ -25,7 +25,7 @@ const ROUNDS: u32 = 100_000;
 const INCLUSIONS: u32 = 64;
 /// Largest range, numbers.
 const RANGE: u64 = 10_000;
-/// What is called in each round of a loop, and before each inclusion.
+/// What is called in each round of a loop, with what it goes over there, and before each inclusion.
 const ROUND: &str = "aegis_round";
 const INCLUDED: &str = "aegis_included";
 /// What is called after a variable was set, with its value.
@@ -57,17 +57,21 @@ impl Default for Templates {
             Err(refused("get_env is not offered: a template reads no environment"))
         });
         tera.register_function("range", range);
-        tera.register_function(ROUND, |_: &HashMap<String, Value>| {
-            let counted = COUNTED.get();
-            let rounds = counted.rounds.saturating_add(1);
-            COUNTED.set(Counted { rounds, ..counted });
-            within(
-                counted.rounds,
-                ROUNDS,
-                "its loops have more than",
-                "rounds together",
-            )
-        });
+        tera.register_function(
+            ROUND,
+            |arguments: &HashMap<String, Value>| -> tera::Result<Value> {
+                bounded(arguments)?;
+                let counted = COUNTED.get();
+                let rounds = counted.rounds.saturating_add(1);
+                COUNTED.set(Counted { rounds, ..counted });
+                within(
+                    counted.rounds,
+                    ROUNDS,
+                    "its loops have more than",
+                    "rounds together",
+                )
+            },
+        );
         tera.register_function(INCLUDED, |_: &HashMap<String, Value>| {
             let counted = COUNTED.get();
             let included = counted.included.saturating_add(1);
@@ -79,25 +83,22 @@ impl Default for Templates {
                 "templates together",
             )
         });
-        tera.register_function(HELD, |arguments: &HashMap<String, Value>| {
-            let counted = COUNTED.get();
-            let weight = arguments.get("value").map_or(0, held::weight);
-            let held = counted.held.saturating_add(weight);
-            COUNTED.set(Counted { held, ..counted });
-            if weight > held::VALUE {
-                let most = held::VALUE;
-                return Err(refused(format!(
-                    "a variable holds more than {most} bytes, or is nested too deep"
-                )));
-            }
-            if held > held::VALUES {
-                let most = held::VALUES;
-                return Err(refused(format!(
-                    "its variables are given more than {most} bytes together"
-                )));
-            }
-            Ok(Value::String(String::new()))
-        });
+        tera.register_function(
+            HELD,
+            |arguments: &HashMap<String, Value>| -> tera::Result<Value> {
+                let counted = COUNTED.get();
+                let weight = bounded(arguments)?;
+                let held = counted.held.saturating_add(weight);
+                COUNTED.set(Counted { held, ..counted });
+                if held > held::VALUES {
+                    let most = held::VALUES;
+                    return Err(refused(format!(
+                        "its variables are given more than {most} bytes together"
+                    )));
+                }
+                Ok(Value::String(String::new()))
+            },
+        );
         held::weigh_filters(&mut tera);
         Self(tera)
     }
@@ -127,6 +128,18 @@ impl Templates {
         self.0.render_to(name, context, &mut text)?;
         String::from_utf8(text.0).map_err(|error| refused(error.to_string()))
     }
+}
+
+/// What the value weighs that a variable, or a round of a loop, has, unless that is too much.
+fn bounded(arguments: &HashMap<String, Value>) -> tera::Result<usize> {
+    let weight = arguments.get("value").map_or(0, held::weight);
+    if weight > held::VALUE {
+        let most = held::VALUE;
+        return Err(refused(format!(
+            "a variable holds more than {most} bytes, or is nested too deep"
+        )));
+    }
+    Ok(weight)
 }
 
 /// Nothing, unless so many are too many.

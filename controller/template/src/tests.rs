@@ -116,8 +116,56 @@ fn what_a_template_holds_in_variables_has_an_end_whatever_makes_it_grow() {
 }
 
 #[test]
+fn a_loop_multiplies_nothing_and_hides_no_variable_that_is_set_for_all() {
+    let list = ["v"; 120].join(",");
+    let grows = "{% set x = 'xxxxxxxx' %}{% for n in range(end=16) %}{% set_global x = x ~ x %}{% endfor %}";
+    for (template, why) in [
+        (
+            &*format!(
+                "{{% set v = 'x' %}}{{% for a in [{list}] %}}{{% for b in [a, a] %}}{{% endfor %}}{{% endfor %}}"
+            ),
+            "a list of other values",
+        ),
+        (
+            "{% for a in names | concat(with=[names, true]) %}{% endfor %}",
+            "a list of other values",
+        ),
+        (
+            &*format!("{grows}{{% for a in names | concat(with=x ~ x ~ x) %}}{{% endfor %}}"),
+            "holds more than",
+        ),
+        (
+            &*format!(
+                "{}{}",
+                "{% for n in names %}".repeat(17),
+                "{% endfor %}".repeat(17)
+            ),
+            "more than 16 loops within each other",
+        ),
+        (
+            "{% for x in names %}{% set_global x = x ~ x %}{% endfor %}",
+            "set_global x",
+        ),
+        (
+            "{% for x, n in names %}{% set_global x = 'x' %}{% endfor %}",
+            "set_global x",
+        ),
+        (
+            "{% for n in names %}{%- set_global y = 'x' -%}{% endfor %}{% for n in names %}{% set y = n %}{% endfor %}",
+            "set_global y",
+        ),
+    ] {
+        let error = rendered(template).unwrap_err();
+        assert!(error.contains(why), "{template}: {error}");
+    }
+}
+
+#[test]
 fn what_is_counted_is_not_seen() {
     for template in [
+        "{% set l = [names, names] %}{% for n in l[1] %}{{ n }}{% endfor %}",
+        "{% for n in ['a', \"b\", true, 1.5, -2] %}{{ n }}{% endfor %}",
+        "{% set k = 0 %}{% for n in names %}{% set_global k = k + 1 %}{{ k }}{% endfor %}{{ k }}",
         "a {% for n in names %}[{{ n }}]\n{% endfor %}b",
         "a {%- for n in names -%}  [{{ n }}]  {%- endfor %} b",
         "{# {% for x in y %} #}{ {x} {% raw %}{% for n in names %}{{ n }}{% endraw %}",
