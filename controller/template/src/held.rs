@@ -8,7 +8,7 @@ use tera::{Filter, Tera, Value};
 use crate::{TEXT, refused};
 
 /// Largest value of a variable, and how much all that are ever set may come to, bytes.
-pub(crate) const VALUE: usize = 64 << 10;
+pub(crate) const VALUE: usize = 1 << 20;
 pub(crate) const VALUES: usize = 16 << 20;
 /// How deep a value may be nested.
 const DEPTH: usize = 32;

@@ -62,19 +62,19 @@ fn what_a_template_holds_in_variables_has_an_end_whatever_makes_it_grow() {
     for (template, why) in [
         (
             "{% set x = 'x' %}{% for n in range(end=64) %}{% set_global x = x ~ x %}{% endfor %}",
-            "holds more than 65536 bytes",
+            "holds more than 1048576 bytes",
         ),
         (
             &format!("{{% set x = 'x' -%}} {doubles}"),
-            "holds more than 65536 bytes",
+            "holds more than 1048576 bytes",
         ),
         (
             "{% set x = ['x'] %}{% for n in range(end=64) %}{% set_global x = [x, x] %}{% endfor %}",
-            "holds more than 65536 bytes",
+            "holds more than 1048576 bytes",
         ),
         (
             "{% set x = ['x'] %}{% for n in range(end=64) %}{% set_global x = x | concat(with=x) %}{% endfor %}",
-            "holds more than 65536 bytes",
+            "holds more than 1048576 bytes",
         ),
         (
             "{% set x = 'x' %}{% for n in range(end=9999) %}{% set_global x = [x] %}{% endfor %}",
@@ -179,6 +179,25 @@ fn what_is_counted_is_not_seen() {
         let plain = Tera::one_off(template, &context, false).map_err(|error| chain(&error));
         assert_eq!(rendered(template), plain, "{template}");
     }
+}
+
+#[test]
+fn a_variable_may_stand_for_hundreds_of_servers() {
+    let server = |number: usize| {
+        let address = format!("container-of-web-{number}.example:8080");
+        HashMap::from([
+            ("name", address.clone()),
+            ("address", address),
+            ("id", "a".repeat(64)),
+        ])
+    };
+    let servers: Vec<_> = (0..500).map(server).collect();
+    let mut context = Context::new();
+    context.insert("upstream", &HashMap::from([("servers", servers)]));
+    let mut templates = Templates::default();
+    let template = "{% set servers = upstream.servers %}{{ servers | length }}";
+    templates.add(NAME, template).unwrap();
+    assert_eq!(templates.render(NAME, &context).unwrap(), "500");
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Template {
                 ))
             })?,
         };
-        let template = Self::parse(&text).map_err(wrong)?;
+        let template = Self::parse(&text).map_err(|why| wrong(format!("{name:?}: {why}")))?;
         Ok(Some(template))
     }
 
