@@ -151,9 +151,11 @@ impl Lifecycle {
         self.at(at, |state| state.add(id, at, what));
     }
 
-    /// How a container ended in the last quarter of an hour, oldest first.
+    /// How a container ended in the last quarter of an hour, oldest first. It moves nothing, whatever time it is given: that
+    /// may be when a long pass began, and what was noted since lies ahead of it.
     pub fn deaths(&self, id: &str, now: Time) -> Vec<Death> {
-        self.at(now, |state| {
+        self.with(|state| {
+            state.newest = state.newest.max(Some(now));
             let answered = state.answered;
             let record = state.records.get(id);
             record
@@ -185,7 +187,7 @@ impl Lifecycle {
         self.with(|state| state.away_since)
     }
 
-    /// The same, at this time.
+    /// What happens at this time.
     fn at<T>(&self, now: Time, f: impl FnOnce(&mut State) -> T) -> T {
         self.with(|state| {
             state.see(now);
@@ -288,6 +290,19 @@ mod tests {
             .collect();
         assert_eq!(ages, [220, 19], "the crash is as long ago as it was");
         assert_eq!(lifecycle.up_since(), Some(second(-3550)));
+    }
+
+    #[test]
+    fn a_reader_moves_nothing_however_old_its_time_is() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.stream_is_up(second(0));
+        lifecycle.event(&event("a", "die", &[("exitCode", "1")]), second(7000));
+        // A pass that began ten minutes before.
+        assert_eq!(lifecycle.deaths("a", second(6400)).len(), 1);
+        let deaths = lifecycle.deaths("a", second(7001));
+        let ended: Vec<Option<Time>> = deaths.iter().map(|death| death.at).collect();
+        assert_eq!(ended, [Some(second(7000))]);
+        assert_eq!(lifecycle.up_since(), Some(second(0)));
     }
 
     #[test]

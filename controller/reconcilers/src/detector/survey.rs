@@ -134,7 +134,7 @@ impl Survey<'_> {
     /// How it ended lately, for a condition that reads it.
     fn deaths(&self, id: &str) -> Vec<Death> {
         match self.condition.reads_ends() {
-            true => self.context.lifecycle.deaths(id, self.now),
+            true => self.context.lifecycle.deaths(id, self.context.clock.now()),
             false => Vec::new(),
         }
     }
