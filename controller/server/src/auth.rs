@@ -174,7 +174,7 @@ impl Auth {
         let session_file = SessionFile::open(tokens.folder(), &sessions, now);
         Self {
             admin: AdminToken::open(tokens.folder(), &config.admin_token),
-            webhook: WebhookToken::open(tokens.folder(), config.webhook_token.as_ref()),
+            webhook: WebhookToken::open(tokens.folder(), config.webhook_token.as_ref(), now),
             tokens,
             sessions,
             session_file,
@@ -186,8 +186,8 @@ impl Auth {
         }
     }
 
-    /// What the clock shows. Where it was set since the last look, sessions and links are moved with it first: they last by
-    /// the time that passes.
+    /// What the clock shows. Where it was set since the last look, sessions, links and the former webhook token are moved
+    /// with it first: they last by the time that passes.
     pub(crate) fn now(&self) -> Timestamp {
         self.at(aegis_clock::timestamp(), std::time::Instant::now())
     }
@@ -196,6 +196,7 @@ impl Auth {
         if let Some(step) = self.steps.look(now, passed) {
             tracing::warn!(seconds = step.as_secs(), "the clock was set");
             self.sessions.move_by(step);
+            self.webhook.move_by(step);
         }
         now
     }

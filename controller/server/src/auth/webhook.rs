@@ -47,10 +47,31 @@ struct Former {
     used_at: Option<Timestamp>,
 }
 
+impl Former {
+    /// It ends within the longest grace, whatever the clock showed when it was replaced.
+    fn limit(&mut self, now: Timestamp) {
+        let most = now.saturating_add(LONGEST).unwrap_or(now);
+        self.until = self.until.min(most);
+    }
+}
+
 #[derive(Debug, Default)]
 struct Held {
     holder: Option<Holder>,
     former: Option<Former>,
+    /// What the folder says of the rotation that made them.
+    record: Option<Record>,
+}
+
+impl Held {
+    /// What the folder is to say of them.
+    fn to_write(&self) -> Option<Record> {
+        let (record, former) = (self.record.clone()?, self.former.as_ref()?);
+        Some(Record {
+            former_until: former.until,
+            ..record
+        })
+    }
 }
 
 /// The token, and the former one.
@@ -65,15 +86,26 @@ pub(super) struct WebhookToken {
 
 impl WebhookToken {
     /// This token, or the one that it was rotated to.
-    pub(super) fn open(folder: &Path, token: Option<&SecretString>) -> Self {
+    pub(super) fn open(folder: &Path, token: Option<&SecretString>, now: Timestamp) -> Self {
         // A token of nothing is none: it would let in everybody who sends none.
         let given = token.filter(|token| !token.expose_secret().trim().is_empty());
         let given = given.map(|token| builtin_holder(WEBHOOK, Role::Webhook, token));
+        let digest = given.as_ref().map(|holder| holder.digest);
+        let mut held = given.map(|given| held(folder, given)).unwrap_or_default();
+        let stored = held.former.as_ref().map(|former| former.until);
+        if let Some(former) = &mut held.former {
+            former.limit(now);
+        }
+        // Each start would begin the longest grace again.
+        if stored != held.former.as_ref().map(|former| former.until)
+            && let Some(record) = held.to_write()
+            && let Err(error) = write(&folder.join(RECORD), &record)
+        {
+            tracing::warn!("when the former webhook token ends is not written: {error}");
+        }
         Self {
-            given: given.as_ref().map(|holder| holder.digest),
-            held: Arc::new(Mutex::new(
-                given.map(|given| held(folder, given)).unwrap_or_default(),
-            )),
+            given: digest,
+            held: Arc::new(Mutex::new(held)),
             folder: folder.to_owned(),
             turn: Arc::default(),
         }
@@ -87,17 +119,49 @@ impl WebhookToken {
             .former
             .as_mut()
             .filter(|former| former.holder.digest.is(digest));
-        let former = former.filter(|former| now < former.until).map(|former| {
+        let former = former.and_then(|former| {
+            former.limit(now);
+            (now < former.until).then_some(former)
+        });
+        let former = former.map(|former| {
             former.used_at = Some(now);
             former.holder.clone()
         });
         current.or(former)
     }
 
+    /// The clock was set by so much, back where that is negative: the former one lasts as long as it would have.
+    pub(super) fn move_by(&self, step: SignedDuration) {
+        let moved = |at: Timestamp| at.saturating_add(step).unwrap_or(at);
+        {
+            let mut held = self.held();
+            let Some(former) = &mut held.former else { return };
+            former.until = moved(former.until);
+            former.used_at = former.used_at.map(moved);
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let (turn, held) = (Arc::clone(&self.turn), Arc::clone(&self.held));
+        let path = self.folder.join(RECORD);
+        runtime.spawn(async move {
+            let _turn = turn.lock_owned().await;
+            let record = held.lock().unwrap_or_else(PoisonError::into_inner).to_write();
+            let Some(record) = record else { return };
+            if let Err(error) = stored(path, move |path| write(path, &record)).await {
+                tracing::warn!("when the former webhook token ends is not written: {error}");
+            }
+        });
+    }
+
     /// The former one, while it is good.
     pub(super) fn former(&self, now: Timestamp) -> Option<FormerToken> {
-        let held = self.held();
-        let former = held.former.as_ref().filter(|former| now < former.until)?;
+        let mut held = self.held();
+        let former = held.former.as_mut()?;
+        former.limit(now);
+        if now >= former.until {
+            return None;
+        }
         Some(FormerToken {
             good_until: Time(former.until),
             last_used_at: former.used_at.map(Time),
@@ -144,6 +208,7 @@ impl WebhookToken {
                 until,
                 used_at: None,
             }),
+            record: Some(record.clone()),
         };
         let (folder, held) = (self.folder.clone(), Arc::clone(&self.held));
         // To its end, also where the client that requested it is gone meanwhile.
@@ -199,7 +264,7 @@ fn held(folder: &Path, given: Holder) -> Held {
             // A further rotation was cut short: what the one before it made is what every sender has.
             return Held {
                 holder: Some(rotated),
-                former: None,
+                ..Held::default()
             };
         }
         Some(rotated).filter(|rotated| is(&record.sha256, &rotated.digest))
@@ -210,7 +275,7 @@ fn held(folder: &Path, given: Holder) -> Held {
     let Some(in_force) = in_force else {
         return Held {
             holder: Some(given),
-            former: None,
+            ..Held::default()
         };
     };
     let former = Digest::from_hex(&record.former).map(|digest| Former {
@@ -224,6 +289,7 @@ fn held(folder: &Path, given: Holder) -> Held {
     Held {
         holder: Some(in_force),
         former,
+        record: Some(record),
     }
 }
 
@@ -240,7 +306,11 @@ mod tests {
     }
 
     fn open(folder: &Path, token: &str) -> WebhookToken {
-        WebhookToken::open(folder, Some(&SecretString::from(token.to_owned())))
+        open_at(folder, token, 0)
+    }
+
+    fn open_at(folder: &Path, token: &str, hours: i64) -> WebhookToken {
+        WebhookToken::open(folder, Some(&SecretString::from(token.to_owned())), at(hours))
     }
 
     fn is_good(token: &WebhookToken, secret: &str, hours: i64) -> bool {
@@ -369,10 +439,49 @@ mod tests {
         assert!(is_good(&token, text.trim(), 1));
     }
 
+    #[tokio::test]
+    async fn a_former_webhook_token_of_a_clock_that_was_ahead_ends_within_the_longest_grace() {
+        let (folder, year) = (tempfile::tempdir().unwrap(), 365 * 24);
+        let token = open(folder.path(), GIVEN);
+        let day = SignedDuration::from_hours(24);
+        token.rotate(day, "ada", at(year)).await.unwrap();
+        assert!(is_good(&token, GIVEN, 0) && is_good(&token, GIVEN, 719));
+        assert!(!is_good(&token, GIVEN, 720) && token.former(at(720)).is_none());
+        // The same at a start, and a further start adds nothing.
+        assert!(is_good(&open(folder.path(), GIVEN), GIVEN, 719));
+        let again = open_at(folder.path(), GIVEN, 700);
+        assert!(is_good(&again, GIVEN, 719) && !is_good(&again, GIVEN, 720));
+    }
+
+    #[tokio::test]
+    async fn a_former_webhook_token_lasts_as_long_as_it_would_have_when_the_clock_is_set() {
+        let (folder, year) = (tempfile::tempdir().unwrap(), 365 * 24);
+        let token = open(folder.path(), GIVEN);
+        let day = SignedDuration::from_hours(24);
+        token.rotate(day, "ada", at(year)).await.unwrap();
+        token.move_by(SignedDuration::from_hours(-year));
+        assert!(is_good(&token, GIVEN, 23) && !is_good(&token, GIVEN, 24));
+        let until = serde_json::to_string(&at(24)).unwrap();
+        let is_written = || {
+            let text = std::fs::read_to_string(folder.path().join(RECORD)).unwrap();
+            text.contains(&until)
+        };
+        for _ in 0..500 {
+            if is_written() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let again = open(folder.path(), GIVEN);
+        assert!(is_good(&again, GIVEN, 23) && !is_good(&again, GIVEN, 24));
+        again.move_by(SignedDuration::from_hours(year));
+        assert!(is_good(&again, GIVEN, year + 23) && !is_good(&again, GIVEN, year + 24));
+    }
+
     #[test]
     fn a_webhook_token_of_nothing_is_none() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!is_good(&open(folder.path(), " "), " ", 0));
-        assert!(!is_good(&WebhookToken::open(folder.path(), None), "", 0));
+        assert!(!is_good(&WebhookToken::open(folder.path(), None, at(0)), "", 0));
     }
 }
