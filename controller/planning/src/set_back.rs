@@ -104,10 +104,10 @@ pub struct Leap {
 }
 
 /// How long ago this was, without what the clock was set ahead by since.
-pub fn age(at: Time, now: Time, leap: Option<Leap>) -> std::time::Duration {
-    let skipped = leap.filter(|leap| at <= leap.before && leap.after <= now);
-    let skipped = skipped.map_or(std::time::Duration::ZERO, |leap| leap.before.age(leap.after));
-    at.age(now).saturating_sub(skipped)
+pub fn age(at: Time, now: Time, leaps: &[Leap]) -> std::time::Duration {
+    let since = leaps.iter().filter(|leap| at <= leap.before && leap.after <= now);
+    let skipped = since.map(|leap| leap.before.age(leap.after));
+    skipped.fold(at.age(now), std::time::Duration::saturating_sub)
 }
 
 /// This time, unless it lies ahead of now: when the clock was set back then, as far as that is not ahead itself.
@@ -163,7 +163,7 @@ mod tests {
             before: at("2026-01-31T12:00:00Z"),
             after: at("2026-02-01T12:00:00Z"),
         };
-        let old = |since: &str, now: &str| age(at(since), at(now), Some(leap)).as_secs();
+        let old = |since: &str, now: &str| age(at(since), at(now), &[leap]).as_secs();
         assert_eq!(old("2026-01-31T11:00:00Z", "2026-02-01T12:30:00Z"), 5400);
         assert_eq!(
             old("2026-02-01T12:10:00Z", "2026-02-01T12:30:00Z"),
@@ -175,6 +175,13 @@ mod tests {
             5400,
             "undone"
         );
+        let adjusted = Leap {
+            before: at("2026-02-01T12:10:00Z"),
+            after: at("2026-02-01T12:12:00Z"),
+        };
+        let old = |since: &str, now: &str| age(at(since), at(now), &[leap, adjusted]).as_secs();
+        assert_eq!(old("2026-01-31T11:00:00Z", "2026-02-01T12:30:00Z"), 5280, "both");
+        assert_eq!(old("2026-02-01T12:00:00Z", "2026-02-01T12:30:00Z"), 1680, "one");
     }
 
     #[test]

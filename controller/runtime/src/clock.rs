@@ -1,5 +1,6 @@
 //! What time it is. Pure, but for the wall clock.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use tokio::time::Instant;
 const ADJUSTED: Duration = Duration::from_secs(1);
 /// By less than this it is adjusted, or this process was kept waiting, and the clock was not set ahead.
 const AHEAD: Duration = Duration::from_secs(60);
+/// Most times that it was set ahead that are known; the oldest goes.
+const MOST_LEAPS: usize = 16;
 
 /// A clock: what the store stamps objects with and measures retention by. The wall clock unless a simulation has its own.
 /// It notices when it is set back: times that were written before lie ahead then.
@@ -27,7 +30,8 @@ struct Seen {
     answered: Time,
     /// What it showed last, and when that was.
     last: (Time, Instant),
-    leap: Option<Leap>,
+    /// Oldest first.
+    leaps: VecDeque<Leap>,
 }
 
 /// The clock was set ahead: what it would have shown, and what it showed instead.
@@ -48,7 +52,7 @@ impl Clock {
             set_at: Instant::now(),
             answered: shown,
             last: (shown, Instant::now()),
-            leap: None,
+            leaps: VecDeque::new(),
         };
         Self {
             show: Arc::new(now),
@@ -62,8 +66,13 @@ impl Clock {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (shown, then) = seen.last;
         let expected = shown.plus(then.elapsed().into());
+        // What was undone is none, also once it is that late. Of two that look at once the later one may come first.
+        seen.leaps.retain(|leap| now.age(leap.after) <= ADJUSTED);
         if expected.age(now) > AHEAD {
-            seen.leap = Some(Leap {
+            if seen.leaps.len() >= MOST_LEAPS {
+                seen.leaps.pop_front();
+            }
+            seen.leaps.push_back(Leap {
                 before: expected,
                 after: now,
             });
@@ -78,12 +87,12 @@ impl Clock {
         now
     }
 
-    /// How it was last set ahead. What lies before that is not as old as it looks. `None` once it was set back to where such
-    /// a time is still to come.
-    pub fn leap(&self) -> Option<Leap> {
-        let now = self.now();
+    /// How it was set ahead lately, oldest first. What lies before such a time is not as old as it looks. One that was undone
+    /// since, by setting the clock back to before it, is none.
+    pub fn leaps(&self) -> Vec<Leap> {
+        self.now();
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.leap.filter(|leap| leap.after <= now)
+        seen.leaps.iter().copied().collect()
     }
 
     /// When it was last set back, as it now shows times; when the process began, if it was not since. What lies ahead of
@@ -126,20 +135,51 @@ mod tests {
         let pass = async |passes: u64, shows: u64| {
             tokio::time::advance(Duration::from_secs(passes)).await;
             *wall.lock().unwrap() = at(shows);
-            clock.leap()
+            clock.leaps()
         };
         assert_eq!(
             pass(7200, 7210).await,
-            None,
+            [],
             "two hours pass, and some seconds are adjusted"
         );
         let leap = Leap {
             before: at(7220),
             after: at(93_620),
         };
-        assert_eq!(pass(10, 93_620).await, Some(leap));
-        assert_eq!(pass(3600, 97_220).await, Some(leap));
-        assert_eq!(pass(10, 10_830).await, None, "undone");
+        assert_eq!(pass(10, 93_620).await, [leap]);
+        assert_eq!(pass(3600, 97_220).await, [leap]);
+        assert_eq!(pass(10, 10_830).await, [], "undone");
+        assert_eq!(pass(86_400, 97_230).await, [], "and none when it is that late");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_knows_each_time_that_it_was_set_ahead() {
+        let at =
+            |seconds: u64| Time(jiff::Timestamp::UNIX_EPOCH).plus(aegis_api::Duration::from_secs(seconds));
+        let wall = Arc::new(Mutex::new(at(0)));
+        let shown = Arc::clone(&wall);
+        let clock = Clock::new(move || *shown.lock().unwrap());
+        let pass = async |passes: u64, shows: u64| {
+            tokio::time::advance(Duration::from_secs(passes)).await;
+            *wall.lock().unwrap() = at(shows);
+            clock.leaps()
+        };
+        // A machine that was suspended for twelve hours, whose clock is then put right.
+        let resumed = Leap {
+            before: at(10),
+            after: at(43_210),
+        };
+        assert_eq!(pass(10, 43_210).await, [resumed]);
+        let adjusted = Leap {
+            before: at(43_220),
+            after: at(43_310),
+        };
+        assert_eq!(pass(10, 43_310).await, [resumed, adjusted]);
+        assert_eq!(pass(3600, 46_910).await, [resumed, adjusted]);
+        for more in 1..50 {
+            pass(0, 46_910 + 100 * more).await;
+        }
+        assert_eq!(clock.leaps().len(), MOST_LEAPS);
     }
 
     #[tokio::test(start_paused = true)]

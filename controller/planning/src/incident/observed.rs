@@ -44,7 +44,7 @@ pub struct Observed {
     pub limits: HostLimits,
     /// When this controller started, or its clock was set ahead: what it has not observed since, it has not observed.
     pub awake_since: Time,
-    /// How the clock was last set ahead.
-    pub leap: Option<Leap>,
+    /// How the clock was set ahead lately.
+    pub leaps: Vec<Leap>,
     pub now: Time,
 }

@@ -152,7 +152,7 @@ pub fn judge(incidents: Vec<Incident>, policy: &str) -> ValidatedIncident {
         max_replicas: 5,
         limits: HostLimits::default(),
         awake_since: "2026-11-22T00:00:00Z".parse().unwrap(),
-        leap: None,
+        leaps: Vec::new(),
         now: NOW.parse::<Time>().unwrap(),
     };
     validate(&incidents[0], &observed)

@@ -96,8 +96,8 @@ pub struct ValidatedIncident {
     pub balancers: Vec<Arc<LoadBalancer>>,
     /// When this controller started, or its clock was set ahead.
     pub awake_since: Time,
-    /// How the clock was last set ahead.
-    pub leap: Option<Leap>,
+    /// How the clock was set ahead lately.
+    pub leaps: Vec<Leap>,
     pub now: Time,
 }
 
@@ -166,7 +166,7 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         dependencies: dependencies(name, &observed.workloads),
         balancers: balancers.cloned().collect(),
         awake_since: observed.awake_since,
-        leap: observed.leap,
+        leaps: observed.leaps.clone(),
         now: observed.now,
         status,
         target,

@@ -19,8 +19,10 @@ use crate::turns::{at_work, resumed_at};
 pub(super) async fn dereference(context: &Context, incident: &Incident, awake_since: Time) -> Observed {
     let workloads = context.store.list();
     let now = context.clock.now();
-    let leap = context.clock.leap();
-    let leap = leap.map(|Leap { before, after }| set_back::Leap { before, after });
+    let leaps = context.clock.leaps().into_iter();
+    let leaps: Vec<_> = leaps
+        .map(|Leap { before, after }| set_back::Leap { before, after })
+        .collect();
     let awake_since = set_back::time(awake_since, context.clock.set_at(), now);
     Observed {
         stopped: stopped(context, &workloads),
@@ -39,8 +41,8 @@ pub(super) async fn dereference(context: &Context, incident: &Incident, awake_si
         max_replicas: context.settings.max_replicas,
         limits: context.settings.limits,
         // A span that was skipped is one in which nothing was done about it.
-        awake_since: leap.map_or(awake_since, |leap| leap.after.max(awake_since)),
-        leap,
+        awake_since: leaps.iter().map(|leap| leap.after).fold(awake_since, Time::max),
+        leaps,
         now,
     }
 }

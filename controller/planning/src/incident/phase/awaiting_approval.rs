@@ -58,7 +58,7 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
 /// Why it has waited long enough.
 fn expired(incident: &ValidatedIncident, plan: &Plan) -> Option<String> {
     let since = incident.status.waiting_since.unwrap_or(plan.created_at);
-    if set_back::age(since, incident.now, incident.leap) < WAITS_AT_MOST.std() {
+    if set_back::age(since, incident.now, &incident.leaps) < WAITS_AT_MOST.std() {
         return None;
     }
     let allows = aegis_api::condition::find(&incident.status.conditions, ConditionType::PolicyAllows);

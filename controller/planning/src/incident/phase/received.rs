@@ -44,7 +44,7 @@ fn has_waited(incident: &ValidatedIncident) -> bool {
     let since = held
         .filter(|held| held.status == "True")
         .map(|held| Time(held.last_transition_time.0));
-    since.is_some_and(|since| set_back::age(since, incident.now, incident.leap) >= WAITS_AT_MOST.std())
+    since.is_some_and(|since| set_back::age(since, incident.now, &incident.leaps) >= WAITS_AT_MOST.std())
 }
 
 /// Why the incident must not begin yet.

@@ -75,10 +75,10 @@ fn what_is_held_does_not_end_by_a_day_that_the_clock_was_set_ahead_by() {
         before(24 * 60 + 30)
     );
     let mut judged = judge(vec![incident(REPORT, &status)], "{mode: 'Off'}");
-    judged.leap = Some(crate::set_back::Leap {
+    judged.leaps = vec![crate::set_back::Leap {
         before: before(24 * 60 + 10),
         after: before(10),
-    });
+    }];
     let waits = format!("{:?}", next(&judged));
     assert!(!waits.contains("report it again"), "half an hour: {waits}");
 }
