@@ -496,3 +496,27 @@ async fn the_webhook_token_is_rotated_by_an_admin_and_both_are_good_until_the_na
     );
     assert_eq!(admin.await.code, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test]
+async fn a_rotation_of_the_webhook_token_that_fails_is_recorded_as_such_and_of_none_nothing_is() {
+    let path = "/auth/tokens/webhook/rotate";
+    let mut config = config();
+    config.webhook_token = None;
+    let server = Server::with(config).await;
+    let refused = server.ask("POST", path, Some(json!({}))).await;
+    assert_eq!(refused.code, StatusCode::NOT_FOUND, "{}", refused.text);
+    let audit = server.get("/audit").await.text;
+    assert!(!audit.contains("rotated"), "{audit}");
+
+    let server = Server::start().await;
+    // Nothing can take its place.
+    let folder = server.state.auth.tokens.folder().join("webhook.json/taken");
+    std::fs::create_dir_all(folder).unwrap();
+    let failed = server.ask("POST", path, Some(json!({}))).await;
+    assert_eq!(failed.code, StatusCode::INTERNAL_SERVER_ERROR, "{}", failed.text);
+    let audit = server.get("/audit").await.text;
+    assert!(audit.contains("\"failed\""), "{audit}");
+    let alerts = [("authorization", "Bearer webhook-token")];
+    let alert = json!({"incident_id": "a", "alert_type": "Odd", "container_name": "web"});
+    assert_eq!(send(&server, "POST", "/webhook", &alerts, alert).await.code, 200);
+}

@@ -189,11 +189,23 @@ async fn rotate_webhook(
         return Err(refused(&TokenError::Invalid(message.to_owned())));
     }
     let grace = WebhookToken::grace(wanted.grace_seconds).map_err(|error| refused(&error))?;
+    if !state.auth.webhook.is_there() {
+        return Err(refused(&TokenError::Unknown(WEBHOOK.to_owned())));
+    }
     let until = Time(now.saturating_add(grace).unwrap_or(now));
     let about = json!({"rotated": true, "formerGoodUntil": until});
-    record_change(state, actor, "update", WEBHOOK, about).await?;
+    record_change(state, actor.clone(), "update", WEBHOOK, about).await?;
     let made = state.auth.rotate_webhook(grace, &identity.user, now).await;
-    let (row, secret) = made.map_err(|error| refused(&error))?;
+    let (row, secret) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            let about = json!({"rotated": false, "failed": error.to_string()});
+            if let Err(status) = record_change(state, actor, "update", WEBHOOK, about).await {
+                tracing::error!("that the webhook token was not rotated is not recorded: {status:?}");
+            }
+            return Err(refused(&error));
+        }
+    };
     tracing::info!(user = &*identity.user, token = row.name, %until, "rotated a token");
     Ok(made_answer(row, &secret, Some(until)))
 }

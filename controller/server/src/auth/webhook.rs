@@ -111,6 +111,11 @@ impl WebhookToken {
         }
     }
 
+    /// Whether there is one.
+    pub(super) fn is_there(&self) -> bool {
+        self.held().holder.is_some()
+    }
+
     /// Whose this is: the token's, or the former one's while it is good. Both are compared, whichever matches.
     pub(super) fn find(&self, digest: &Digest, now: Timestamp) -> Option<Holder> {
         let mut held = self.held();
