@@ -40,7 +40,11 @@ pub(super) async fn list(
     State(state): State<ServerState>,
     Asked(asked): Asked<PageAsked>,
 ) -> Result<Response, Refusal> {
-    let limit = limit(&asked.limit)?;
+    let limit = match limit(&asked.limit) {
+        // Of earlier clients, which were given everything whatever it said.
+        Err(_) if asked.from.is_empty() => None,
+        limit => limit?,
+    };
     let from = (!asked.from.is_empty())
         .then(|| Place::parse(&asked.from))
         .transpose()?;

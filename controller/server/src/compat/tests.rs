@@ -413,7 +413,13 @@ async fn the_runbook_comes_in_pages_of_one_moment_and_whole_to_who_asks_for_none
         }
     }
     assert_eq!(ids, ["INC-0", "INC-1", "INC-2", "INC-3", "INC-4"]);
-    for bad in ["limit=x", "continue=x"] {
+    for none in ["limit=all", "limit=-1", "limit="] {
+        let whole = server.get(&format!("/runbook?{none}")).await.json();
+        let total = whole["entries"].as_array().unwrap().len();
+        assert_eq!(whole["total"], total, "{none}");
+        assert_eq!(whole.get("continue"), None, "{none}");
+    }
+    for bad in ["limit=x&continue=x", "limit=2&continue=x", "continue=x"] {
         let refused = server.get(&format!("/runbook?{bad}")).await;
         assert_eq!(refused.code, StatusCode::BAD_REQUEST, "{}", refused.text);
     }
