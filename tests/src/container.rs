@@ -13,6 +13,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::eventually;
+use crate::launch::{Launch, WEBHOOK_TOKEN};
 use crate::world::World;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -70,6 +71,13 @@ impl<'a> Patient<'a> {
             env.push(format!("{name}={value}").into());
         }
         self
+    }
+
+    /// Has it report itself to the controller that is launched so, and soon.
+    pub fn reporting_to(self, launch: &Launch) -> Self {
+        self.env("AEGIS_WEBHOOK_URL", &launch.url("/webhook"))
+            .env("AEGIS_WEBHOOK_TOKEN", WEBHOOK_TOKEN)
+            .env("MONITOR_INTERVAL_MS", "100")
     }
 
     /// Sets a label.

@@ -2,7 +2,6 @@
 //! and real containers; who may only look can only look; a controller that dies and comes back loses nothing.
 
 use aegis_tests::cockpit::{Browser, Cockpit};
-use aegis_tests::launch::WEBHOOK_TOKEN;
 use aegis_tests::{Api, World, eventually, manifests};
 use serde_json::Value;
 
@@ -16,9 +15,7 @@ async fn an_engineer_watches_decides_scales_edits_and_loses_nothing_in_a_real_br
     let patient = world
         .patient("buggy")
         .memory_mb(128)
-        .env("AEGIS_WEBHOOK_URL", &launch.url("/webhook"))
-        .env("AEGIS_WEBHOOK_TOKEN", WEBHOOK_TOKEN)
-        .env("MONITOR_INTERVAL_MS", "100")
+        .reporting_to(&launch)
         .start()
         .await;
     let front = world.nginx("lb").await;

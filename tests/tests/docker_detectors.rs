@@ -81,9 +81,7 @@ async fn a_patient_that_reports_itself_first_has_one_incident_with_the_detector(
     let patient = world
         .patient("buggy")
         .memory_mb(128)
-        .env("AEGIS_WEBHOOK_URL", &launch.url("/webhook"))
-        .env("AEGIS_WEBHOOK_TOKEN", WEBHOOK_TOKEN)
-        .env("MONITOR_INTERVAL_MS", "100")
+        .reporting_to(&launch)
         .start()
         .await;
     let controller = launch.default_detectors().start().await;

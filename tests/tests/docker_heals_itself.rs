@@ -1,7 +1,6 @@
 //! Promise: a container whose memory fills up reports itself, is restarted once, is proved well, and the fix is
 //! remembered; everybody can watch.
 
-use aegis_tests::launch::WEBHOOK_TOKEN;
 use aegis_tests::live::Live;
 use aegis_tests::{Controller, World, eventually, manifests};
 use serde_json::Value;
@@ -13,9 +12,7 @@ async fn a_patient_whose_memory_fills_reports_itself_is_restarted_once_and_the_f
     let patient = world
         .patient("buggy")
         .memory_mb(128)
-        .env("AEGIS_WEBHOOK_URL", &launch.url("/webhook"))
-        .env("AEGIS_WEBHOOK_TOKEN", WEBHOOK_TOKEN)
-        .env("MONITOR_INTERVAL_MS", "100")
+        .reporting_to(&launch)
         .start()
         .await;
     let front = world.nginx("lb").await;

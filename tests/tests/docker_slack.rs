@@ -13,7 +13,6 @@ use scripted::{Slack, clicked};
 
 use aegis_tests::binaries::repository;
 use aegis_tests::eventually::within;
-use aegis_tests::launch::WEBHOOK_TOKEN;
 use aegis_tests::{Api, Container, World, eventually, manifests};
 use serde_json::{Value, json};
 use wiremock::matchers::method;
@@ -107,9 +106,7 @@ async fn the_demo_shows_a_card_of_every_stage_in_order_and_each_keeps_to_slacks_
     let patient = world
         .patient("buggy")
         .memory_mb(128)
-        .env("AEGIS_WEBHOOK_URL", &launch.url("/webhook"))
-        .env("AEGIS_WEBHOOK_TOKEN", WEBHOOK_TOKEN)
-        .env("MONITOR_INTERVAL_MS", "100")
+        .reporting_to(&launch)
         .start()
         .await;
     let front = world.nginx("lb").await;

@@ -125,13 +125,20 @@ impl std::fmt::Debug for Clock {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn it_knows_how_it_was_set_ahead_until_that_is_undone() {
-        let at =
-            |seconds: u64| Time(jiff::Timestamp::UNIX_EPOCH).plus(aegis_api::Duration::from_secs(seconds));
+    fn at(seconds: u64) -> Time {
+        Time(jiff::Timestamp::UNIX_EPOCH).plus(aegis_api::Duration::from_secs(seconds))
+    }
+
+    /// A clock, and what it shows: 0 for now.
+    fn shown() -> (Clock, Arc<Mutex<Time>>) {
         let wall = Arc::new(Mutex::new(at(0)));
         let shown = Arc::clone(&wall);
-        let clock = Clock::new(move || *shown.lock().unwrap());
+        (Clock::new(move || *shown.lock().unwrap()), wall)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_knows_how_it_was_set_ahead_until_that_is_undone() {
+        let (clock, wall) = shown();
         let pass = async |passes: u64, shows: u64| {
             tokio::time::advance(Duration::from_secs(passes)).await;
             *wall.lock().unwrap() = at(shows);
@@ -154,11 +161,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_knows_each_time_that_it_was_set_ahead() {
-        let at =
-            |seconds: u64| Time(jiff::Timestamp::UNIX_EPOCH).plus(aegis_api::Duration::from_secs(seconds));
-        let wall = Arc::new(Mutex::new(at(0)));
-        let shown = Arc::clone(&wall);
-        let clock = Clock::new(move || *shown.lock().unwrap());
+        let (clock, wall) = shown();
         let pass = async |passes: u64, shows: u64| {
             tokio::time::advance(Duration::from_secs(passes)).await;
             *wall.lock().unwrap() = at(shows);
@@ -184,9 +187,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_knows_since_when_it_was_set_back() {
-        let wall = Arc::new(Mutex::new(Time(jiff::Timestamp::UNIX_EPOCH)));
-        let shown = Arc::clone(&wall);
-        let clock = Clock::new(move || *shown.lock().unwrap());
+        let (clock, wall) = shown();
         let hours =
             |hours: u64| Time(jiff::Timestamp::UNIX_EPOCH).plus(aegis_api::Duration::from_secs(hours * 3600));
         let pass = async |shows: u64| {

@@ -44,6 +44,17 @@ pub fn incident(spec: &str, status: &str) -> Incident {
     incident
 }
 
+/// Symptoms of these kinds, of which nothing else matters.
+pub fn symptoms(kinds: &[SymptomKind]) -> Vec<Symptom> {
+    let symptom = |kind: &SymptomKind| Symptom {
+        kind: *kind,
+        container: None,
+        value: None,
+        message: String::new(),
+    };
+    kinds.iter().map(symptom).collect()
+}
+
 /// It was measured just now that the workload's probe fails.
 pub fn found_unhealthy(status: IncidentStatus) -> IncidentStatus {
     IncidentStatus {

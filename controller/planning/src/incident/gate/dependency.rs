@@ -154,12 +154,12 @@ fn not_known_yet(case: &Case<'_>, workload: &Workload) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
+    use aegis_api::Time;
     use aegis_api::proposal::Action;
-    use aegis_api::{Symptom, Time};
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::incident::testing::{NOW, REPORT, incident, judge};
+    use crate::incident::testing::{self, NOW, REPORT, incident, judge};
     use crate::incident::validate::ValidatedIncident;
 
     fn db(instance: &Value, ready: u32) -> Arc<Workload> {
@@ -181,15 +181,7 @@ mod tests {
         about.metadata.creation_timestamp = serde_json::from_value(json!(opened.to_string())).unwrap();
         let mut judged: ValidatedIncident = judge(vec![about], "{mode: Auto}");
         judged.dependencies = vec![Arc::clone(needed)];
-        judged.status.symptoms = symptoms
-            .iter()
-            .map(|kind| Symptom {
-                kind: *kind,
-                container: None,
-                value: None,
-                message: String::new(),
-            })
-            .collect();
+        judged.status.symptoms = testing::symptoms(symptoms);
         let case = Case {
             incident: &judged,
             action: Action::Restart,

@@ -41,11 +41,11 @@ pub(super) fn passed_on(case: &Case<'_>) -> Option<Ruling> {
 mod tests {
     use std::sync::Arc;
 
-    use aegis_api::{Symptom, SymptomKind, Workload};
+    use aegis_api::{SymptomKind, Workload};
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::incident::testing::{REPORT, incident, judge};
+    use crate::incident::testing::{REPORT, incident, judge, symptoms};
 
     /// What is made of an action for these symptoms of a workload that depends on this.
     fn ruled(
@@ -73,15 +73,7 @@ mod tests {
                 Arc::new(serde_json::from_value(needed).unwrap())
             })
             .collect();
-        judged.status.symptoms = kinds
-            .iter()
-            .map(|kind| Symptom {
-                kind: *kind,
-                container: None,
-                value: None,
-                message: String::new(),
-            })
-            .collect();
+        judged.status.symptoms = symptoms(kinds);
         let case = Case {
             incident: &judged,
             action,
