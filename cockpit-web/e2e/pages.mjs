@@ -40,6 +40,36 @@ export async function detecting(page, name) {
   await page.getByRole("button", { name: /^Reset zoom/ }).waitFor({ state: "detached" });
 }
 
+/** A silence from its beginning to its end, and an incident in between: on its row and page, with what a person wrote as text. */
+export async function silencing(page, workload, incident) {
+  const reason = "<b>new disks</b>";
+  const dialog = page.getByRole("dialog");
+  await go(page, "/silences");
+  await page.getByText("Nothing is silenced").waitFor();
+  await page.getByRole("button", { name: "New silence" }).click();
+  await dialog.getByLabel("Workload").selectOption(workload);
+  await dialog.getByLabel("Reason").fill(reason);
+  await dialog.getByRole("button", { name: "Silence", exact: true }).click();
+  await dialog.waitFor({ state: "detached" });
+  const silence = page.getByRole("list", { name: "Silences" }).getByRole("listitem");
+  await silence.getByText(reason).waitFor();
+  await incident("while-silenced");
+  await go(page, "/incidents");
+  const row = page.locator('a[data-row][href$="/while-silenced"]');
+  await row.getByText("Silenced by admin").waitFor();
+  await row.click();
+  const note = page.getByRole("region", { name: "Silenced" });
+  await note.getByText(/^People are not notified of it: silence .* of admin, <b>new disks<\/b>$/).waitFor();
+  await note.getByText("expires").waitFor();
+  await note.getByText("Ended silenced").waitFor();
+  await note.getByRole("link").click();
+  await page.waitForURL("**/silences");
+  await silence.getByRole("button", { name: "End" }).click();
+  await dialog.getByRole("button", { name: "End silence" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await silence.getByText("expired", { exact: false }).first().waitFor();
+}
+
 /** From the map to the workload. */
 export async function finding(page, workload) {
   await go(page, "/topology");

@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { ask } from "./ask.mjs";
 import { launch } from "./browser.mjs";
 import { barriers, chip, fits, go, login, open } from "./page.mjs";
-import { detecting, finding, learning, listening, measuring } from "./pages.mjs";
+import { detecting, finding, learning, listening, measuring, silencing } from "./pages.mjs";
 
 const {
   COCKPIT_URL: base,
@@ -337,6 +337,8 @@ async function everyPage(browser) {
     "/",
     "/incidents",
     "/incidents/to-approve",
+    "/incidents/while-silenced",
+    "/silences",
     "/workloads",
     `/workloads/${workload}`,
     "/topology",
@@ -414,6 +416,9 @@ try {
     await step("the load and its marks", () => measuring(page, base, workload));
     await watch();
     await step("a detector and its curve", () => detecting(page, detector));
+    await step("a silence and what it withholds", () =>
+      silencing(page, workload, (name) => incident(name, { override: { action: "NOOP", by: "a test" } })),
+    );
     await step("the map", () => finding(page, workload));
     await step("the controller is killed and comes back", () => losing(page));
     await step("the runbook", () => learning(page, (plural) => api("GET", `${group}/${plural}`)));

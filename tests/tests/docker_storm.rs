@@ -2,9 +2,12 @@
 //! is sick is healed once, by one incident; no other is touched; every alert is counted somewhere; and what is critical goes
 //! before the warnings that wait.
 //!
-//! `make test` runs a reduced storm, `make storm` the whole one: 10,000 alerts in a minute over 50 workloads.
+//! `make test` runs a reduced storm, `make storm` the whole one: 10,000 alerts in a minute over 50 workloads. It prints how long
+//! messages took to be answered, how long what is critical took to be acted on, and what was resident meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aegis_api::ConditionType;
@@ -61,6 +64,8 @@ async fn the_whole_storm_heals_each_sick_workload_once_and_counts_every_alert_al
 /// What one message became, and when it was answered.
 struct Answered {
     at: Instant,
+    /// How long that one took which was answered.
+    took: Duration,
     code: u16,
     /// How often it was sent: the last time it was answered.
     sent: usize,
@@ -78,12 +83,14 @@ async fn post(api: &Api, number: usize, container: &str) -> Answered {
                 "incident_id": format!("storm-{number}"), "alert_type": format!("Kind{}", number % 7),
                 "container_name": container, "severity": "warning"})),
         };
+        let begun = Instant::now();
         if let Ok((code, _)) = api.ask(request).await
             && code != 429
             && code < 500
         {
             let at = Instant::now();
-            return Answered { at, code, sent };
+            let took = at - begun;
+            return Answered { at, took, code, sent };
         }
         // The controller is starting just now, or wants a pause.
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -111,6 +118,84 @@ async fn post_all(
         .buffer_unordered(AT_ONCE * 4)
         .collect()
         .await
+}
+
+/// What is critical in the middle of it: of a workload that no other alert is about, and that has just begun to hang. Answers how
+/// long after its alert it was acted on; a warning about another workload waits for its turn then.
+async fn critical(api: &Api, webhook: &Api, live: &Live, patient: &Container, due: Duration) -> Duration {
+    tokio::time::sleep(due).await;
+    patient.trigger("hang").await;
+    let alert = json!({"incident_id": "critical", "alert_type": "HANG", "severity": "critical",
+        "container_name": patient.name});
+    let begun = Instant::now();
+    let (code, answer) = webhook.post("/webhook", &alert).await;
+    assert_eq!(code, 200, "{answer}");
+    let seen = within(ENDS, "what is critical is acted on", async || {
+        let is_executing =
+            |frame: &Value| frame["type"] == "status.update" && frame["data"]["status"] == "EXECUTING";
+        match live.of_incident("critical").iter().any(is_executing) {
+            true => Ok(Instant::now()),
+            false => Err("not yet".to_owned()),
+        }
+    });
+    let seen = seen.await;
+    let all = api.list("Incident").await;
+    let waits = all.iter().filter(|incident| {
+        let held = condition(incident, ConditionType::Held);
+        incident["spec"]["severity"] == "warning" && held["status"] == "True" && held["reason"] == "HostBusy"
+    });
+    assert!(waits.count() > 0, "a warning waits for its turn meanwhile");
+    seen - begun
+}
+
+/// What is resident of a process, now and at most, until it is dropped.
+struct Resident {
+    now: Arc<AtomicU64>,
+    most: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Resident {
+    fn of(process: u32) -> Self {
+        let resident = Self {
+            now: Arc::default(),
+            most: Arc::default(),
+            ended: Arc::default(),
+        };
+        let (now, most) = (Arc::clone(&resident.now), Arc::clone(&resident.most));
+        let ended = Arc::clone(&resident.ended);
+        tokio::spawn(async move {
+            while !ended.load(Ordering::Relaxed) {
+                let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+                let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+                let kb = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+                if let Some(kb) = kb {
+                    now.store(kb, Ordering::Relaxed);
+                    most.fetch_max(kb, Ordering::Relaxed);
+                }
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        });
+        resident
+    }
+
+    fn mb(&self) -> (u64, u64) {
+        let mb = |kb: &AtomicU64| kb.load(Ordering::Relaxed) / 1024;
+        (mb(&self.now), mb(&self.most))
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Of these, the time within which so many percent were answered.
+fn percentile(answered: &[Answered], percent: usize) -> Duration {
+    let mut took: Vec<Duration> = answered.iter().map(|it| it.took).collect();
+    took.sort();
+    took[(took.len() - 1) * percent / 100]
 }
 
 async fn patients(world: &World, count: usize) -> Vec<Container> {
@@ -149,46 +234,68 @@ fn counted(incidents: &[Value]) -> u64 {
         .sum()
 }
 
-/// The value of a metric, over all of its labels that hold these words.
-async fn metric(api: &Api, name: &str, words: &str) -> u64 {
+/// The value of a metric, over all of its labels.
+async fn metric(api: &Api, name: &str) -> u64 {
     let request = api
         .request(reqwest::Method::GET, "/metrics")
         .header("accept", "text/plain");
     let (_, text) = api.ask(request).await.expect("metrics");
     let text = text.as_str().unwrap_or_default().to_owned();
-    let rows = text
-        .lines()
-        .filter(|line| line.starts_with(name) && line.contains(words));
+    let rows = text.lines().filter(|line| line.starts_with(name));
     rows.filter_map(|row| row.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
 }
 
 async fn blow(storm: Storm) {
     let world = World::new().await;
-    let patients = patients(&world, storm.workloads).await;
+    // The last one is what is critical; of the others one is remedied at a time.
+    let patients = patients(&world, storm.workloads + 1).await;
     let launch = world.controller().env("AEGIS_HOST_BLAST_RADIUS", "1000");
-    let mut controller = launch.env("AEGIS_HOST_ACTIONS_PER_HOUR", "100000").start().await;
+    let launch = launch.env("AEGIS_HOST_ACTIONS_PER_HOUR", "100000");
+    let launch = launch
+        .env("AEGIS_HOST_CONCURRENCY", "1")
+        .env("AEGIS_HOST_RESERVE", "1");
+    let mut controller = launch.start().await;
     let api = controller.api();
     adopt(&api, &patients).await;
+    let holds = json!({"verification": {"successes": 1, "soak": format!("{}s", storm.over.as_secs() / 4), "deadline": "2m"}});
+    api.apply(&manifests::policy(&patients[0].name, &holds)).await;
+    let (resident, live) = (Resident::of(controller.process_id()), controller.live("").await);
     // What people do not hear of is counted like the rest.
     let silence = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Silence", "metadata": {"name": "quiet"},
         "spec": {"owner": "ada", "reason": "a test", "until": "2099-01-01T00:00:00Z", "workloads": {"names": [patients[1].name]}}});
     api.apply(&silence).await;
-    let is_sick = |number: &usize| number.is_multiple_of(storm.sick_one_of);
+    let is_sick = |number: &usize| *number == storm.workloads || number.is_multiple_of(storm.sick_one_of);
     let sick: BTreeSet<String> = (0..patients.len())
         .filter(is_sick)
         .map(|number| patients[number].name.clone())
         .collect();
-    for patient in patients.iter().filter(|patient| sick.contains(&patient.name)) {
+    let (urgent, others) = patients.split_last().expect("there are some");
+    for patient in others.iter().filter(|patient| sick.contains(&patient.name)) {
         patient.trigger("hang").await;
     }
-    let names: Vec<String> = patients.iter().map(|patient| patient.name.clone()).collect();
+    let names: Vec<String> = others.iter().map(|patient| patient.name.clone()).collect();
     let webhook = controller.api_as(Some(WEBHOOK_TOKEN));
 
     // Half of it; then it dies while the other half begins to come.
     let half = storm.alerts / 2;
-    let mut answered = post_all(&webhook, storm, &names, 0..half).await;
-    let unreadable = metric(&api, "aegis_intake_alerts_total", "unreadable").await;
+    let at_rest = resident.mb().0;
+    let (mut answered, acted) = tokio::join!(
+        post_all(&webhook, storm, &names, 0..half),
+        critical(&api, &webhook, &live, urgent, storm.over / 16)
+    );
+    println!(
+        "half a storm of {} alerts over {} workloads: answered within {:.1} ms (p50) and {:.1} ms (p99); what is critical was acted on \
+         after {} ms; resident {at_rest} MB before, at most {} MB, {} MB after",
+        storm.alerts,
+        storm.workloads,
+        percentile(&answered, 50).as_secs_f64() * 1000.0,
+        percentile(&answered, 99).as_secs_f64() * 1000.0,
+        acted.as_millis(),
+        resident.mb().1,
+        resident.mb().0,
+    );
+    drop(resident);
     let before: Vec<Value> = api.list("Incident").await;
     let (rest, killed) = tokio::join!(
         post_all(&webhook, storm, &names, half..storm.alerts),
@@ -210,12 +317,15 @@ async fn blow(storm: Storm) {
     // Every alert is counted on an incident, or kept as unreadable: none twice but those whose answer was lost, and at most
     // those missing that were counted within the last second before the kill.
     let taken = |it: &&Answered| it.code == 200;
-    let acknowledged = answered.iter().filter(taken).count();
-    let refused = answered
-        .iter()
-        .filter(|it| it.code == 400 || it.code == 422)
-        .count();
-    assert_eq!(acknowledged + refused, storm.alerts, "each is one or the other");
+    // And the one that is critical.
+    let acknowledged = 1 + answered.iter().filter(taken).count();
+    let unread = |it: &&Answered| it.code == 400 || it.code == 422;
+    let refused = answered.iter().filter(unread).count();
+    assert_eq!(
+        acknowledged + refused,
+        storm.alerts + 1,
+        "each is one or the other"
+    );
     let last_second =
         |it: &&Answered| it.at <= killed && killed.duration_since(it.at) <= Duration::from_millis(1_500);
     let may_be_missing = answered.iter().filter(taken).filter(last_second).count();
@@ -229,11 +339,14 @@ async fn blow(storm: Storm) {
         }
     })
     .await;
-    let unreadable = unreadable + metric(&api, "aegis_intake_alerts_total", "unreadable").await;
-    let refused = u64::try_from(refused).unwrap_or_default();
+    // Those that could not be read are counted on, over the kill, but for those of its last second.
+    let may_be_missing = answered.iter().filter(unread).filter(last_second).count();
+    let may_be_twice: usize = answered.iter().filter(unread).map(|it| it.sent.min(2) - 1).sum();
+    let counted = metric(&api, "aegis_intake_unreadable_total").await;
+    let counted = usize::try_from(counted).unwrap_or_default();
     assert!(
-        unreadable <= refused && unreadable + 20 >= refused,
-        "{unreadable} of {refused} unreadable"
+        (refused - may_be_missing..=refused + may_be_twice).contains(&counted),
+        "{counted} of {refused} unreadable, of which {may_be_missing} may be missing and {may_be_twice} may be twice"
     );
 
     // Every incident ends; those with a symptom are one a workload and symptom, and none that is sick is missed.

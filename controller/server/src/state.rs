@@ -174,12 +174,14 @@ pub struct Shared {
 impl ServerState {
     /// The state over these parts.
     pub fn new(parts: ServerParts, tokens: Tokens) -> Self {
+        let intake = Intake::new(parts.store.dir());
+        parts.intake_metrics.resume(intake.unreadable.counted());
         let shared = Shared {
             auth: Auth::new(&parts.config, tokens),
             rate: Rate::new(parts.config.alerts_per_second),
             tally: Tally::default(),
             bursts: Bursts::default(),
-            intake: Intake::new(parts.store.dir()),
+            intake,
             parts,
             clients: Places::new(MAX_CLIENTS, CLIENTS_EACH),
             watches: Places::new(MAX_WATCHES, WATCHES_EACH),

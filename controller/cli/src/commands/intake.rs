@@ -191,8 +191,8 @@ async fn unreadable(json: bool, session: &Session) -> Result<(), CliError> {
         session.console.remark("Everything that came in could be read.");
         return Ok(());
     }
-    let names = ["at", "source", "sender", "bytes", "reason"];
-    let header = ["AT", "SOURCE", "SENDER", "BYTES", "REASON"];
+    let names = ["counted", "at", "source", "sender", "bytes", "reason"];
+    let header = ["COUNT", "AT", "SOURCE", "SENDER", "BYTES", "REASON"];
     let cell = |row: &Value, name: &str| match row.get(name) {
         Some(Value::String(text)) => text::brief(text, 100),
         Some(other) => other.to_string(),

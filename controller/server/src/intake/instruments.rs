@@ -24,6 +24,7 @@ pub struct IntakeMetrics {
     alerts: Family<Labels, Counter>,
     truncated: Family<SenderLabels, Counter>,
     unproved: Counter,
+    unreadable: Counter,
 }
 
 impl IntakeMetrics {
@@ -33,6 +34,7 @@ impl IntakeMetrics {
             alerts: Family::default(),
             truncated: Family::default(),
             unproved: Counter::default(),
+            unreadable: Counter::default(),
         };
         let alerts = "Alerts by sender and what became of them: opened, repeated, folded, inhibited, ended, nothing_open, \
                       late, noted, test, unreadable, refused";
@@ -45,7 +47,21 @@ impl IntakeMetrics {
         );
         let unproved = "Requests to alert sources whose sender did not prove who it is";
         registry.register("aegis_intake_unproved", unproved, metrics.unproved.clone());
+        let unreadable = "Alerts that could not be read, since the state directory was made: a restart does not begin it again";
+        registry.register("aegis_intake_unreadable", unreadable, metrics.unreadable.clone());
         metrics
+    }
+
+    /// Goes on from so many alerts that could not be read in earlier runs.
+    pub(crate) fn resume(&self, unreadable: u64) {
+        self.unreadable.inc_by(unreadable);
+    }
+
+    pub(super) fn unreadable(&self, sender: Sender, alerts: u64) {
+        let (sender, outcome) = (sender.as_str(), "unreadable");
+        let labels = Labels { sender, outcome };
+        self.alerts.get_or_create(&labels).inc_by(alerts);
+        self.unreadable.inc_by(alerts);
     }
 
     pub(super) fn count(&self, sender: Sender, outcome: &'static str) {

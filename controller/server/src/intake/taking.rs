@@ -252,15 +252,14 @@ impl Desk<'_> {
                 Err(why) => tally.unreadable.push(why),
             }
         }
-        for _ in 1..tally.unreadable.len() {
-            self.state.intake_metrics.count(sender, "unreadable");
-        }
         if !tally.unreadable.is_empty() {
             let mut why = tally.unreadable.join("; ");
             if tally.unreadable.len() > 1 {
                 why = format!("{} alerts: {why}", tally.unreadable.len());
             }
-            self.keep(sender, &why, size, &without_keys(body)).await;
+            let alerts = tally.unreadable.len();
+            self.keep_alerts(sender, alerts, &why, size, &without_keys(body))
+                .await;
         }
         if let Some(refusal) = tally.refused {
             return postponed(sender, refusal);
@@ -438,9 +437,15 @@ impl Desk<'_> {
         Refusal::Plain(code, reason).into_response()
     }
 
-    /// Keeps what could not be read, and reports it.
+    /// Keeps a body that could not be read, and reports it.
     async fn keep(&self, sender: Sender, reason: &str, size: usize, body: &str) {
-        self.state.intake_metrics.count(sender, "unreadable");
+        self.keep_alerts(sender, 1, reason, size, body).await;
+    }
+
+    /// The same with a body of which so many alerts could not be read.
+    async fn keep_alerts(&self, sender: Sender, alerts: usize, reason: &str, size: usize, body: &str) {
+        let alerts = u64::try_from(alerts).unwrap_or(u64::MAX);
+        self.state.intake_metrics.unreadable(sender, alerts);
         let reason: String = reason.chars().filter(|c| !c.is_control()).take(REASON).collect();
         let kept = Kept {
             at: aegis_clock::now(),
@@ -449,8 +454,14 @@ impl Desk<'_> {
             reason: reason.clone(),
             bytes: size,
             body: body.to_owned(),
+            counted: 0,
         };
-        let written = self.state.intake.unreadable.keep(kept, Instant::now()).await;
+        let written = self
+            .state
+            .intake
+            .unreadable
+            .keep(kept, alerts, Instant::now())
+            .await;
         let place = if written {
             "`aegisctl intake unreadable` shows it"
         } else {

@@ -1,5 +1,6 @@
 //! Bodies that could not be read, kept to be inspected: in files of their own, bounded in number, bytes and rate. Secrets that are
-//! recognised are gone before they are written. Does I/O.
+//! recognised are gone before they are written. All of them are counted, also those that are not kept, and the count outlives a
+//! restart: with what is kept it is written at once, else within a second. Does I/O.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -20,6 +21,10 @@ const BODY: usize = 64 << 10;
 /// Most that are written within [`SPAN`]; what comes beyond is counted and reported alone.
 const IN_SPAN: u32 = 20;
 const SPAN: Duration = Duration::from_secs(10);
+/// How long what is counted alone may be in memory alone.
+const COUNT_WRITTEN_WITHIN: Duration = Duration::from_secs(1);
+/// The file of the count, beside those of the bodies.
+const COUNT: &str = "count";
 
 /// A body that could not be read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +41,10 @@ pub(crate) struct Kept {
     pub(crate) bytes: usize,
     /// Its beginning.
     pub(crate) body: String,
+    /// How many alerts could not be read until then, since the state directory was made, those of this body among them. Where
+    /// there is a gap, some were not kept.
+    #[serde(default)]
+    pub(crate) counted: u64,
 }
 
 #[derive(Debug)]
@@ -49,33 +58,51 @@ struct Inner {
     /// Files, the oldest first; `None` before the folder was read.
     files: Option<VecDeque<PathBuf>>,
     span: Option<(Instant, u32)>,
+    /// Alerts that could not be read, since the state directory was made.
+    counted: u64,
+    /// How many of them are on disk.
+    count_written: u64,
+    /// Whether the rest will be written soon.
+    count_is_due: bool,
 }
 
 impl Unreadable {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        let inner = Inner {
+        let mut inner = Inner {
             folder,
             files: None,
             span: None,
+            counted: 0,
+            count_written: 0,
+            count_is_due: false,
         };
+        inner.counted = inner.read_count();
+        inner.count_written = inner.counted;
         Self {
             inner: Arc::new(Mutex::new(inner)),
         }
     }
 
-    /// Keeps one; answers whether it is written. Durable when it is.
-    pub(super) async fn keep(&self, mut kept: Kept, now: Instant) -> bool {
+    /// How many alerts could not be read, since the state directory was made.
+    pub(crate) fn counted(&self) -> u64 {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).counted
+    }
+
+    /// Counts so many alerts, and keeps their body; answers whether it is written. Durable when it is.
+    pub(super) async fn keep(&self, mut kept: Kept, alerts: u64, now: Instant) -> bool {
         let inner = Arc::clone(&self.inner);
         let write = tokio::task::spawn_blocking(move || {
             let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.counted = inner.counted.saturating_add(alerts);
             if !inner.has_room(now) {
                 return Ok(false);
             }
+            kept.counted = inner.counted;
             // Cut a little later than it is kept, so that no secret is cut in two before it is recognised.
             kept.body = beginning(&redact(&beginning(&kept.body, BODY + 4096)), BODY);
             inner.write(&kept).map(|()| true)
         });
-        match write.await {
+        let written = match write.await {
             Ok(Ok(written)) => written,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "an unreadable alert could not be kept");
@@ -85,7 +112,33 @@ impl Unreadable {
                 tracing::warn!(%error, "an unreadable alert could not be kept");
                 false
             }
+        };
+        if !written {
+            self.count_soon();
         }
+        written
+    }
+
+    /// Has the count written within [`COUNT_WRITTEN_WITHIN`], once for all that come until then.
+    fn count_soon(&self) {
+        {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            if inner.count_is_due {
+                return;
+            }
+            inner.count_is_due = true;
+        }
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            tokio::time::sleep(COUNT_WRITTEN_WITHIN).await;
+            let write = tokio::task::spawn_blocking(move || {
+                let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+                inner.count_is_due = false;
+                inner.write_count();
+            });
+            // It ends with the runtime, which drops the count, and that writes it.
+            drop(write.await);
+        });
     }
 
     /// Those that are kept, the newest first.
@@ -126,15 +179,42 @@ impl Inner {
         })
     }
 
-    fn write(&mut self, kept: &Kept) -> std::io::Result<()> {
+    /// What the file of the count says, or the newest body where that says more: after a kill between the two, or in a folder of
+    /// an earlier version.
+    fn read_count(&mut self) -> u64 {
+        let file = std::fs::read_to_string(self.folder.join(COUNT)).unwrap_or_default();
+        let newest = self.files().back().and_then(|file| std::fs::read(file).ok());
+        let newest = newest.and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
+        let newest = newest.map(|kept| kept.counted).unwrap_or_default();
+        file.trim().parse::<u64>().unwrap_or_default().max(newest)
+    }
+
+    /// Writes the count, where it is not written.
+    fn write_count(&mut self) {
+        if self.counted == self.count_written {
+            return;
+        }
+        let counted = self.counted;
+        match self.put(&self.folder.join(COUNT), &format!("{counted}\n")) {
+            Ok(()) => self.count_written = counted,
+            Err(error) => tracing::warn!(%error, "the count of unreadable alerts could not be written"),
+        }
+    }
+
+    /// Writes a file whole, or not at all. Durable when it returns.
+    fn put(&self, path: &Path, text: &str) -> std::io::Result<()> {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        serde_json::to_writer(file.as_file_mut(), kept)?;
-        file.as_file_mut().write_all(b"\n")?;
+        file.as_file_mut().write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
+        file.persist(path)?;
+        std::fs::File::open(&self.folder)?.sync_all()
+    }
+
+    fn write(&mut self, kept: &Kept) -> std::io::Result<()> {
         let number = self
             .files()
             .back()
@@ -142,8 +222,8 @@ impl Inner {
             .unwrap_or_default();
         // By number, so that their order is that in which they came, whatever the clock says.
         let path = self.folder.join(format!("{:012}.json", number.saturating_add(1)));
-        file.persist(&path)?;
-        std::fs::File::open(&self.folder)?.sync_all()?;
+        self.put(&path, &format!("{}\n", serde_json::to_string(kept)?))?;
+        self.count_written = kept.counted;
         let files = self.files();
         files.push_back(path);
         while files.len() > MOST {
@@ -152,6 +232,12 @@ impl Inner {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.write_count();
     }
 }
 
@@ -178,7 +264,46 @@ mod tests {
             reason: format!("{n}"),
             bytes: 3,
             body: "é".repeat(BODY) + " password=hunter2hunter2",
+            counted: 0,
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_unreadable_alert_is_counted_over_restarts_also_those_that_are_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("u");
+        let begun = Instant::now();
+        let unreadable = Unreadable::new(path.clone());
+        for n in 0..25 {
+            unreadable.keep(kept(n), 1 + u64::from(n == 3), begun).await;
+        }
+        assert_eq!(unreadable.counted(), 26);
+        // As a kill -9 leaves it: what was kept is counted, what came past the rate within the last second is not.
+        let killed = Unreadable::new(path.clone());
+        assert_eq!(killed.counted(), 21);
+        std::mem::forget(killed);
+        tokio::time::sleep(COUNT_WRITTEN_WITHIN * 2).await;
+        while std::fs::read_to_string(path.join(COUNT)).is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            Unreadable::new(path.clone()).counted(),
+            26,
+            "written within a second"
+        );
+        unreadable.keep(kept(26), 4, begun).await;
+        drop(unreadable);
+        // An orderly end loses none. The task that would have written it holds it until its time has come.
+        tokio::time::sleep(COUNT_WRITTEN_WITHIN * 2).await;
+        let counted = async || Unreadable::new(path.clone()).counted();
+        while counted().await != 30 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            Unreadable::new(path).list().await[0].counted,
+            21,
+            "the newest that is kept"
+        );
     }
 
     #[tokio::test]
@@ -188,16 +313,16 @@ mod tests {
         let begun = Instant::now();
         for n in 0..150_u32 {
             let written = unreadable
-                .keep(kept(usize::try_from(n).unwrap()), begun + SPAN * (n / IN_SPAN))
+                .keep(kept(usize::try_from(n).unwrap()), 1, begun + SPAN * (n / IN_SPAN))
                 .await;
             assert!(written, "{n}");
         }
-        assert!(unreadable.keep(kept(150), begun + SPAN * 7).await);
+        assert!(unreadable.keep(kept(150), 1, begun + SPAN * 7).await);
         for _ in 0..9 {
-            unreadable.keep(kept(151), begun + SPAN * 7).await;
+            unreadable.keep(kept(151), 1, begun + SPAN * 7).await;
         }
         assert!(
-            !unreadable.keep(kept(999), begun + SPAN * 7).await,
+            !unreadable.keep(kept(999), 1, begun + SPAN * 7).await,
             "past the rate"
         );
         let again = Unreadable::new(folder.path().join("u"));
@@ -208,6 +333,8 @@ mod tests {
                 .all(|kept| kept.body.len() <= BODY && kept.reason != "999")
         );
         assert_eq!(all[0].reason, "151", "the newest first");
-        assert_eq!(std::fs::read_dir(folder.path().join("u")).unwrap().count(), MOST);
+        let files = std::fs::read_dir(folder.path().join("u")).unwrap().flatten();
+        let bodies = files.filter(|file| file.path().extension().is_some_and(|it| it == "json"));
+        assert_eq!(bodies.count(), MOST);
     }
 }

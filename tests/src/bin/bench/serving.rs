@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aegis_tests::{Nginx, manifests};
+use bollard::exec::{CreateExecOptions, StartExecOptions};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -32,7 +33,8 @@ pub(crate) async fn serving(rounds: usize) {
             .ip()
             .await,
     );
-    let fixed = address(beside(&stack).await.container.ip().await);
+    let beside = beside(&stack).await;
+    let fixed = address(beside.container.ip().await);
     let (mut floor, mut ours_at_rest) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         floor.push(answered(fixed).await);
@@ -63,10 +65,47 @@ pub(crate) async fn serving(rounds: usize) {
     }
     rates(
         "nginx: the same, one membership change a second",
-        floor,
+        floor.clone(),
         ours_changing,
         ">= 0.95x",
     );
+    let mut reloaded = Vec::new();
+    for _ in 0..rounds {
+        let reloads = async {
+            loop {
+                reload(&stack, &beside.container.name).await;
+                tokio::time::sleep(EVERY).await;
+            }
+        };
+        tokio::select! {
+            rate = answered(fixed) => reloaded.push(rate),
+            () = reloads => {}
+        }
+    }
+    // What a reload a second costs nginx and the engine by themselves.
+    rates(
+        "nginx: the static one, reloaded once a second",
+        floor,
+        reloaded,
+        "-",
+    );
+}
+
+/// As a person does it, but for the program that starts the command.
+async fn reload(stack: &Stack, container: &str) {
+    let command = CreateExecOptions {
+        cmd: Some(vec!["nginx", "-s", "reload"]),
+        ..CreateExecOptions::default()
+    };
+    let made = stack.docker.create_exec(container, command).await;
+    let made = made.unwrap_or_else(|error| panic!("cannot make a command in {container}: {error}"));
+    let started = stack
+        .docker
+        .start_exec(&made.id, Some(StartExecOptions { detach: true, ..StartExecOptions::default() }))
+        .await;
+    if let Err(error) = started {
+        panic!("cannot reload {container}: {error}");
+    }
 }
 
 fn address(ip: Option<IpAddr>) -> SocketAddr {
