@@ -15,6 +15,7 @@ use aegis_notify::{
     Surroundings, Update, Webhook,
 };
 use aegis_planning::admission::HostMounts;
+use aegis_planning::correlation::burst::Closeness;
 use aegis_runtime::store::{StoreEvent, Verb};
 use aegis_runtime::{EventRecorder, EventType, Feed, ObjectRef, Store};
 use futures::StreamExt as _;
@@ -34,6 +35,8 @@ pub(crate) struct Around<'a> {
     pub(crate) mounts: HostMounts,
     /// Where no policy says it.
     pub(crate) cooldown: aegis_api::Duration,
+    /// How close alerts of one burst are.
+    pub(crate) closeness: Closeness,
 }
 
 /// The notifiers, one a destination, and what takes clicks.
@@ -171,6 +174,10 @@ fn surroundings(around: &Around<'_>, look: Look) -> Surroundings {
                 message,
             );
         }),
+        closeness: aegis_notify::Closeness {
+            quiet: around.closeness.quiet.std(),
+            longest: around.closeness.longest.std(),
+        },
         look,
     }
 }

@@ -87,6 +87,7 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
         events: &context.events,
         mounts: host_mounts(&args),
         cooldown: context.settings.cooldown,
+        closeness: args.limits.closeness(),
     };
     let notifiers = Notifiers::open(&args.notifications, &around, &mut registry).await?;
     let notifications = notifiers.view.clone();

@@ -62,7 +62,7 @@ fn rules(patients: &[Container]) -> Value {
 }
 
 fn prometheus(rules: &str, aegisops: &str, token: &str, exporter: &str, alertmanager: &str) -> String {
-    let own = repository().join("docs/monitoring/aegisops.rules.yml");
+    let own = repository().join("examples/monitoring/aegisops.rules.yml");
     // JSON is YAML.
     json!({
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s",

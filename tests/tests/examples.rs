@@ -1,11 +1,12 @@
-//! Promise: every file under `examples/` can be applied as it is; the quickstart makes the stack ready.
+//! Promise: every manifest under `examples/` can be applied as it is; the quickstart makes the stack ready. `monitoring/` holds
+//! files for Prometheus and Grafana, which `docker_alertmanager` loads.
 
 use std::path::{Path, PathBuf};
 
 use aegis_tests::binaries::repository;
 use aegis_tests::{Controller, World, eventually};
 
-/// Every example file, sorted.
+/// Every manifest, sorted.
 fn examples() -> Vec<PathBuf> {
     let mut folders = vec![repository().join("examples")];
     let mut files = Vec::new();

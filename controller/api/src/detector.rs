@@ -92,6 +92,8 @@ pub enum Signal {
     Restarts,
     /// The probe, or Docker's health check, fails.
     Health,
+    /// A container is connected to no network, and was made for one.
+    NetworkLost,
     /// Busy, and the probe fails.
     Spin,
     /// CPU, percent of one core.
@@ -152,6 +154,7 @@ impl Signal {
             | Self::OutOfMemory
             | Self::Down
             | Self::Health
+            | Self::NetworkLost
             | Self::ReplicasMissing
             | Self::NoServer
             | Self::EngineAway => return None,

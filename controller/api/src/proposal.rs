@@ -359,6 +359,18 @@ pub struct RecentAction {
     pub relapsed: bool,
 }
 
+/// A network that a container was made for, and is not connected to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LostNetwork {
+    /// Its name, or id.
+    pub network: String,
+    /// What connects the container to it again; absent where a name is unfit for a command. Further aliases that it had there are
+    /// not known any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
 /// One container as it was.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -422,6 +434,9 @@ pub struct ContainerEvidence {
     /// What differs from its image, as `docker diff` shows it, at most forty paths; volumes are no part of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filesystem: Vec<String>,
+    /// Where it is connected to no network, and was made for one: that network, and the command that connects it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_network: Option<LostNetwork>,
     /// Lines that report an error, of those that its present process logged within the last five minutes; absent where
     /// they could not be dated.
     #[serde(skip_serializing_if = "Option::is_none")]

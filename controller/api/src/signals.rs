@@ -94,6 +94,8 @@ pub struct ContainerSignals<'a> {
     pub health: Health,
     /// Whether Docker's health check says `unhealthy`; absent where it has none or has no verdict yet.
     pub docker_unhealthy: Option<bool>,
+    /// The network that it was made for, where it is connected to none at all.
+    pub lost_network: Option<&'a str>,
     /// Its start period runs: that it does not answer yet is no trouble.
     pub starting: bool,
     /// A person, or a tool, stopped it, or it is not known yet whether one did.

@@ -19,6 +19,8 @@ pub enum SymptomKind {
     Down,
     /// It runs, and its probe or Docker's health check fails.
     ProbeFailing,
+    /// It is connected to no network, and was made for one.
+    NetworkLost,
     /// It crashed again and again within the last minutes.
     CrashLoop,
     /// Memory grows steadily and will soon be full.
@@ -54,6 +56,8 @@ pub enum SymptomClass {
     Latency,
     /// It has more processes and threads than it may.
     Processes,
+    /// It is cut off from those that it serves.
+    Network,
     /// What a person's own rule recognises.
     Rule,
     /// What a trusted sender says.
@@ -79,12 +83,13 @@ pub struct Symptom {
 
 impl SymptomKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Rule,
         Self::OutOfMemory,
         Self::MemoryHigh,
         Self::Down,
         Self::ProbeFailing,
+        Self::NetworkLost,
         Self::CrashLoop,
         Self::MemoryGrowing,
         Self::CpuHigh,
@@ -107,6 +112,7 @@ impl SymptomKind {
             Self::ErrorBurst | Self::HttpErrors => SymptomClass::Errors,
             Self::HttpSlow => SymptomClass::Latency,
             Self::ProcessLimit => SymptomClass::Processes,
+            Self::NetworkLost => SymptomClass::Network,
             Self::Rule => SymptomClass::Rule,
             Self::Trusted => SymptomClass::External,
         }
@@ -123,6 +129,8 @@ impl SymptomKind {
                 Action::ScaleUp,
                 Action::ScaleDown,
             ],
+            // Who disconnected it is not known, and neither is by which names others called it there.
+            Self::NetworkLost => &[],
             _ => match self.class() {
                 SymptomClass::Cpu | SymptomClass::Latency => &[Action::ScaleUp, Action::Rollback],
                 _ => &[Action::Restart, Action::Rollback],
@@ -155,7 +163,7 @@ impl SymptomClass {
             Self::Availability | Self::Memory | Self::Errors | Self::Processes => {
                 &[Action::Restart, Action::Rollback]
             }
-            Self::Rule | Self::External => &[],
+            Self::Rule | Self::External | Self::Network => &[],
         }
     }
 }

@@ -37,11 +37,12 @@ pub(crate) const LEAK_MINUTES: f64 = bounds::LEAK_MINUTES;
 
 /// Kinds of symptoms, the gravest first: what does not serve, then what its clients notice, then what will soon be one of
 /// these, and last what only a sender has seen.
-const GRAVEST_FIRST: [SymptomKind; 14] = [
+const GRAVEST_FIRST: [SymptomKind; 15] = [
     SymptomKind::Rule,
     SymptomKind::OutOfMemory,
     SymptomKind::MemoryHigh,
     SymptomKind::Down,
+    SymptomKind::NetworkLost,
     SymptomKind::ProbeFailing,
     SymptomKind::CrashLoop,
     SymptomKind::HttpErrors,
@@ -275,6 +276,16 @@ impl<'a> Facts<'a> {
         found.extend(self.hung().map(|it| {
             let words = "runs but fails its health check";
             symptom(SymptomKind::ProbeFailing, it, None, words)
+        }));
+        found.extend(self.containers().iter().filter_map(|it| {
+            let lost = it.lost_network.as_ref().filter(|_| runs(it))?;
+            let command = lost.command.as_ref().map(|command| format!(" ({command})"));
+            let words = format!(
+                "is connected to no network, and was made for {}{}",
+                lost.network,
+                command.unwrap_or_default()
+            );
+            Some(symptom(SymptomKind::NetworkLost, it, None, words))
         }));
         if let Some((it, crashes)) = self.crash_loop() {
             let minutes = CRASH_LOOP.1.std().as_secs() / 60;

@@ -1,9 +1,10 @@
 //! Notifies people, and programs, of what becomes of incidents: Slack, webhooks, mail, traces. Reads incidents and changes
 //! none, but for what a person decides by a click in Slack, which the program that wires this up writes; remediation never
-//! waits for any of it. Each destination has a loop, a queue and a memory of its own. `card`, `story`, `stage`, `rules` and
-//! `digest` are pure.
+//! waits for any of it. Each destination has a loop, a queue and a memory of its own. `card`, `story`, `stage`, `rules`,
+//! `bursts` and `digest` are pure.
 
 mod backoff;
+mod bursts;
 mod card;
 mod client;
 mod destination;
@@ -24,6 +25,7 @@ mod stage;
 mod story;
 mod webhook;
 
+pub use bursts::Closeness;
 pub use card::Look;
 pub use client::ConfigError;
 pub use destination::Destination;

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::backoff;
+use crate::bursts::{Bursts, Closeness};
 use crate::card::{self, Look};
 use crate::destination::Destination;
 use crate::journal::Journal;
@@ -66,6 +67,8 @@ pub struct Surroundings {
     pub is_ongoing: Arc<dyn Fn(&Incident) -> bool + Send + Sync>,
     /// Reports a message that was given up, or a destination that was stopped: destination, incident, why.
     pub report: Report,
+    /// How close alerts of a burst are: people are notified of how an incident stands when its burst is over.
+    pub closeness: Closeness,
     /// What cards show beside the incident.
     pub look: Look,
 }
@@ -133,6 +136,7 @@ pub struct Notifier {
     tries: u32,
     not_before: Instant,
     storm: Storm,
+    bursts: Bursts,
     /// An incident of those in the digest, to ask its policy whether the quiet hours are over.
     folded: Option<Arc<Incident>>,
     /// By uid.
@@ -156,6 +160,7 @@ impl Notifier {
             level: destination.level(level),
             spacing: destination.spacing(),
             destination,
+            bursts: Bursts::new(around.closeness),
             around,
             ledger,
             outbox: Outbox::default(),
@@ -190,7 +195,7 @@ impl Notifier {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let due = self.outbox.front().is_some();
+            let due = self.due(Instant::now());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 update = updates.next() => match update {
@@ -199,17 +204,36 @@ impl Notifier {
                 },
                 Some(answer) = self.tests.recv() => self.test(answer).await,
                 _ = tick.tick() => self.think(now()).await,
-                () = tokio::time::sleep_until(self.not_before), if due => self.send_next(&mut updates).await,
+                () = sleep_until(due) => self.send_next(&mut updates).await,
             }
         }
         let rest = async {
-            while self.outbox.front().is_some() && self.tries == 0 {
-                self.deliver().await;
+            while self.tries == 0
+                && let Some(front) = self.outbox.first(|_| false).cloned()
+            {
+                self.deliver(front).await;
             }
         };
         // What is not sent now is sent after the next start.
         drop(tokio::time::timeout(GRACE, rest).await);
         self.save().await;
+    }
+
+    /// What is sent next: nothing about an incident whose burst goes on.
+    fn next(&self, now: Instant) -> Option<&Waiting> {
+        self.outbox.first(|uid| self.bursts.until(uid, now).is_some())
+    }
+
+    /// When that is; `None` where nothing waits.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        if self.next(now).is_some() {
+            return Some(self.not_before);
+        }
+        let until = self
+            .outbox
+            .subjects()
+            .filter_map(|uid| self.bursts.until(uid, now));
+        until.min().map(|until| until.max(self.not_before))
     }
 
     async fn receive(&mut self, update: Update) {
@@ -234,7 +258,7 @@ impl Notifier {
 
     /// A post can take seconds, and incidents go on meanwhile: both are served at once.
     async fn send_next(&mut self, updates: &mut (impl Stream<Item = Update> + Unpin)) {
-        let Some(front) = self.outbox.front().cloned() else {
+        let Some(front) = self.next(Instant::now()).cloned() else {
             return;
         };
         let mut heard = Vec::new();
@@ -256,10 +280,7 @@ impl Notifier {
         self.save().await;
     }
 
-    async fn deliver(&mut self) {
-        let Some(front) = self.outbox.front().cloned() else {
-            return;
-        };
+    async fn deliver(&mut self, front: Waiting) {
         let root = self.root_of(&front);
         let posted = self.destination.send(&front.message, root.as_ref()).await;
         self.settle(posted, front).await;
@@ -276,7 +297,11 @@ impl Notifier {
         if self.folded.is_none() && self.ledger.digest().holds(uid) {
             self.folded = Some(Arc::clone(incident));
         }
-        if !self.ledger.knows(uid) {
+        let is_new = !self.ledger.knows(uid);
+        if self.destination.tires() {
+            self.bursts.note(uid, incident, is_new, Instant::now());
+        }
+        if is_new {
             // What had ended before this process began was posted then, or is past.
             if status.finished_at.is_some_and(|at| at < self.started) {
                 return;
@@ -609,6 +634,13 @@ impl Notifier {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::warn!("{error}: {}", cause.unwrap_or_default());
         }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

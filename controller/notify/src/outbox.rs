@@ -110,15 +110,20 @@ impl Outbox {
         gone
     }
 
-    /// What is sent next; it stays until it is taken.
-    pub(crate) fn front(&self) -> Option<&Waiting> {
-        self.waiting.front()
+    /// What is sent next of that which does not wait for something else; it stays until it is taken.
+    pub(crate) fn first(&self, waits: impl Fn(&str) -> bool) -> Option<&Waiting> {
+        self.waiting.iter().find(|waiting| !waits(&waiting.uid))
     }
 
-    /// Takes the first, if it is still this one.
+    /// Whom what waits is about, each as often as it has a message.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &str> {
+        self.waiting.iter().map(|waiting| waiting.uid.as_str())
+    }
+
+    /// Takes this one, if it still waits and is the same.
     pub(crate) fn take(&mut self, number: u64) -> Option<Waiting> {
-        self.waiting.front().filter(|front| front.number == number)?;
-        let taken = self.waiting.pop_front()?;
+        let place = self.waiting.iter().position(|waiting| waiting.number == number)?;
+        let taken = self.waiting.remove(place)?;
         self.bytes = self.bytes.saturating_sub(taken.bytes);
         Some(taken)
     }
@@ -166,12 +171,24 @@ mod tests {
             dropped.extend(outbox.push(waiting(number, false, 10)));
         }
         assert_eq!(outbox.len(), MOST);
-        assert_eq!(outbox.front().unwrap().uid, "0");
+        assert_eq!(outbox.first(|_| false).unwrap().uid, "0");
         assert_eq!(dropped.len(), 1);
-        let first = outbox.front().unwrap().number;
+        let first = outbox.first(|_| false).unwrap().number;
         outbox.take(first).unwrap();
-        assert_eq!(outbox.front().unwrap().uid, "2");
+        assert_eq!(outbox.first(|_| false).unwrap().uid, "2");
         assert!(outbox.take(first).is_none(), "it is another one now");
+    }
+
+    #[test]
+    fn what_waits_is_overtaken_and_keeps_its_place() {
+        let mut outbox = Outbox::default();
+        (0..3).for_each(|number| drop(outbox.push(waiting(number, false, 10))));
+        let next = |outbox: &Outbox, held: &str| outbox.first(|uid| uid == held).unwrap().clone();
+        let second = next(&outbox, "0");
+        assert_eq!(second.uid, "1");
+        assert!(outbox.take(second.number).is_some());
+        assert_eq!(next(&outbox, "0").uid, "2");
+        assert_eq!(next(&outbox, "").uid, "0");
     }
 
     #[test]
@@ -191,11 +208,11 @@ mod tests {
         let root = |text: &str| Waiting::new("a", "MESSAGE", Message::Root(json!(text)));
         outbox.put_root(root("one"));
         outbox.push(waiting(1, false, 10));
-        let sending = outbox.front().unwrap().number;
+        let sending = outbox.first(|_| false).unwrap().number;
         outbox.put_root(root("the other"));
         assert_eq!(outbox.len(), 2);
         assert!(outbox.take(sending).is_none(), "what was sent is not what waits");
-        assert_eq!(outbox.front().unwrap().message, Message::Root(json!("the other")));
+        assert_eq!(outbox.first(|_| false).unwrap().message, Message::Root(json!("the other")));
         let sum = outbox.waiting.iter().map(|waiting| waiting.bytes).sum::<usize>();
         assert_eq!(outbox.bytes, sum);
     }

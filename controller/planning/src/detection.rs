@@ -120,6 +120,8 @@ pub enum Condition {
     OutOfMemory,
     /// A container runs, and its probe or Docker's health check fails. Value: how many.
     Unhealthy,
+    /// A container runs, is connected to no network, and was made for one. Value: how many.
+    NetworkLost,
     /// A container is busy and does not answer. Value: percent of a core.
     Spin { percent: f64 },
     /// Value: percent of the memory limit.
@@ -160,6 +162,7 @@ impl Condition {
             Self::CrashLoop { crashes } => each(&|it| lifecycle::crash_loop(it, signals, *crashes)),
             Self::OutOfMemory => each(&|it| lifecycle::out_of_memory(it, signals)),
             Self::Unhealthy => each(&health::unhealthy),
+            Self::NetworkLost => each(&health::network_lost),
             Self::Spin { percent } => each(&|it| health::spin(it, signals, *percent)),
             Self::Memory { percent } => each(&|it| load::memory(it, signals, *percent)),
             Self::MemoryGrowth { minutes } => each(&|it| growth::memory(it, signals, *minutes)),
@@ -214,6 +217,7 @@ impl Condition {
             | Self::BurnRate(_) => Span::Window,
             Self::Down
             | Self::Unhealthy
+            | Self::NetworkLost
             | Self::Spin { .. }
             | Self::Memory { .. }
             | Self::MemoryGrowth { .. }
@@ -233,6 +237,7 @@ impl Condition {
             Self::CrashLoop { .. } => SymptomKind::CrashLoop,
             Self::OutOfMemory => SymptomKind::OutOfMemory,
             Self::Unhealthy | Self::Spin { .. } => SymptomKind::ProbeFailing,
+            Self::NetworkLost => SymptomKind::NetworkLost,
             Self::ReplicasMissing | Self::NoServer => SymptomKind::ReplicasMissing,
             Self::Memory { .. } => SymptomKind::MemoryHigh,
             Self::MemoryGrowth { .. } => SymptomKind::MemoryGrowing,

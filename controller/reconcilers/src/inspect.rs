@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aegis_api::observed::{ContainerDetails, ContainerState, ProcessRow, Stats, cpu_percent};
-use aegis_api::proposal::ContainerEvidence;
+use aegis_api::proposal::{ContainerEvidence, LostNetwork};
 use aegis_api::signals::bounds::LOG_WITHIN;
 use aegis_api::workload::{Health, HealthProbe, InstanceStatus};
 use aegis_api::{ContainerId, Time};
@@ -261,6 +261,10 @@ fn evidence(
     let trend = context.samples.history().trend(&details.name, details.started_at);
     ContainerEvidence {
         trend: trend.filter(|_| running),
+        lost_network: details.lost_network().map(|network| LostNetwork {
+            network: bound(network, LINE_CHARS),
+            command: details.connect_command(network),
+        }),
         name: details.name,
         id: details.id,
         image: details.image,

@@ -120,8 +120,8 @@ mod tests {
             .chain(gauges)
             .chain(["aegis_slack_clicks_total".to_owned()])
             .collect();
-        let rules = include_str!("../../../docs/monitoring/aegisops.rules.yml");
-        let dashboard = include_str!("../../../docs/monitoring/grafana-dashboard.json");
+        let rules = include_str!("../../../examples/monitoring/aegisops.rules.yml");
+        let dashboard = include_str!("../../../examples/monitoring/grafana-dashboard.json");
         serde_json::from_str::<serde_json::Value>(dashboard).unwrap();
         for text in [rules, dashboard] {
             let found = named(text);

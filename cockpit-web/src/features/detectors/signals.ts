@@ -35,6 +35,7 @@ export const SIGNALS: Record<Signal, SignalWords> = {
   Down: { name: "A container does not run" },
   Restarts: { name: "Crashes within 10 min", unit: counted("crash", "crashes"), threshold: 3 },
   Health: { name: "The probe fails" },
+  NetworkLost: { name: "A container is connected to no network, and was made for one" },
   Spin: { name: "The probe fails, and CPU", unit: ofACore, threshold: 85, curve: "cpu" },
   Cpu: { name: "CPU", unit: ofACore, threshold: 85, curve: "cpu" },
   Throttling: { name: "Held back by the CPU limit", unit: ofPeriods, threshold: 25 },

@@ -59,6 +59,8 @@ pub enum Condition {
     RevisionAgeSecs(Range),
     /// Whether there is an earlier revision to go back to.
     CanRollBack(bool),
+    /// Whether another revision of it was seen before the current one.
+    RolledOut(bool),
     /// Replicas the workload desires.
     DesiredReplicas(Range),
     /// Error lines that the containers logged within the last five minutes, since they last started.
@@ -122,7 +124,11 @@ impl Condition {
     pub(super) fn is_evidence(&self) -> bool {
         match self {
             Self::Alert(_) | Self::Failed(_) | Self::Overloaded(_) => false,
-            Self::Collected(_) | Self::Gaps(_) | Self::CanRollBack(_) | Self::NotMeasured(_) => false,
+            Self::Collected(_)
+            | Self::Gaps(_)
+            | Self::CanRollBack(_)
+            | Self::RolledOut(_)
+            | Self::NotMeasured(_) => false,
             Self::Measured(kinds) => !kinds.is_empty(),
             Self::AnyOf(inner) => !inner.is_empty() && inner.iter().all(Self::is_evidence),
             Self::AllOf(inner) => inner.iter().any(Self::is_evidence),

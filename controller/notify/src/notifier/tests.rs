@@ -38,6 +38,10 @@ pub(super) fn around() -> Surroundings {
         wishes: Arc::new(|_| Wishes::default()),
         is_ongoing: Arc::new(|_| true),
         report: Arc::new(|_, _, _| {}),
+        closeness: crate::bursts::Closeness {
+            quiet: Duration::ZERO,
+            longest: Duration::ZERO,
+        },
         look: Look::default(),
     }
 }
@@ -127,6 +131,47 @@ async fn cards_come_at_received_decision_action_and_end_in_that_order() {
     for (post, word) in posts.iter().zip(words) {
         assert!(post.contains(word), "{post} should say {word}");
     }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn people_are_notified_of_how_an_incident_stands_when_its_burst_of_alerts_is_over() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let slack = Slack::new(&SecretString::from(server.uri())).unwrap();
+    let hours = Duration::from_secs(3600);
+    let around = Surroundings {
+        closeness: Closeness {
+            quiet: hours,
+            longest: hours,
+        },
+        ..around()
+    };
+    let running = start(Destination::Slack(slack), Level::All, around, &folder).await;
+    let update = |uid: &str, stages: &[Stage], folded: usize| {
+        let mut incident = incident(uid, uid, stages);
+        let alert = |number: usize| aegis_api::incident::JoinedAlert {
+            incident_id: number.to_string(),
+            ..Default::default()
+        };
+        incident.spec.source.joined = (0..folded).map(alert).collect();
+        running
+            .send
+            .unbounded_send(Update::Changed(Arc::new(incident)))
+            .unwrap();
+    };
+    update("alone", &STORY[..1], 0);
+    posts(&server, 1).await;
+    update("alone", &STORY[..1], 1);
+    update("alone", &STORY[..3], 1);
+    update("other", &STORY[..2], 0);
+    // What came later and is about another one goes before.
+    let about = posts(&server, 3).await;
+    assert!(about[1..].iter().all(|post| post.contains("other")), "{about:?}");
+    // An end waits for nothing, and takes along what led to it, in order.
+    update("alone", &STORY, 2);
+    let all = posts(&server, 2 + STORY.len()).await;
+    assert_eq!(all.len(), 2 + STORY.len());
+    assert!(all.last().unwrap().contains("Resolved"), "{all:?}");
     running.end().await;
 }
 

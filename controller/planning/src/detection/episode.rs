@@ -25,6 +25,7 @@ pub fn fingerprint(workload: &str, class: SymptomClass) -> String {
         SymptomClass::Errors => "errors",
         SymptomClass::Latency => "latency",
         SymptomClass::Processes => "processes",
+        SymptomClass::Network => "network",
         SymptomClass::Rule => "rule",
         SymptomClass::External => "external",
     };

@@ -37,6 +37,21 @@ pub(super) fn unhealthy(container: &ContainerSignals<'_>) -> Finding {
     }
 }
 
+/// Whether it was made for a network and is in none: what was moved to another network is not cut off.
+pub(super) fn network_lost(container: &ContainerSignals<'_>) -> Finding {
+    if let Some(idle) = idle(container) {
+        return idle;
+    }
+    match container.lost_network {
+        Some(network) => Finding::new(
+            Verdict::True,
+            Some(1.0),
+            format!("is connected to no network, and was made for {network}"),
+        ),
+        None => Finding::new(Verdict::False, Some(0.0), "has lost no network"),
+    }
+}
+
 pub(super) fn spin(container: &ContainerSignals<'_>, signals: &WorkloadSignals<'_>, percent: f64) -> Finding {
     let (busy, answers) = (load::cpu(container, signals, percent), unhealthy(container));
     let verdict = busy.verdict.min(answers.verdict);

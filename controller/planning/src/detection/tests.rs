@@ -16,12 +16,12 @@ use super::{Condition, Finding, Verdict};
 
 const MIB: u64 = 1 << 20;
 
-fn at(secs: i64) -> Time {
+pub(super) fn at(secs: i64) -> Time {
     Time(jiff::Timestamp::from_second(1_900_000_000 + secs).unwrap())
 }
 
 /// A reading; memory in percent of a limit of 1000 MiB.
-fn sample(secs: i64, cpu: f32, memory_percent: f64) -> Sample {
+pub(super) fn sample(secs: i64, cpu: f32, memory_percent: f64) -> Sample {
     #[expect(clippy::as_conversions, reason = "a test's own positive number")]
     let memory_bytes = (memory_percent * 10.0) as u64 * MIB;
     Sample {
@@ -49,7 +49,7 @@ fn minute(minutes: i64, cpu: f32, memory_percent: f64) -> Minute {
 }
 
 /// A container that runs well, with these readings.
-fn container<'a>(samples: &'a [Sample], deaths: &'a [Death]) -> ContainerSignals<'a> {
+pub(super) fn container<'a>(samples: &'a [Sample], deaths: &'a [Death]) -> ContainerSignals<'a> {
     ContainerSignals {
         name: "web",
         state: ContainerState::Running,
@@ -59,6 +59,7 @@ fn container<'a>(samples: &'a [Sample], deaths: &'a [Death]) -> ContainerSignals
         finished_at: None,
         health: Health::Healthy,
         docker_unhealthy: None,
+        lost_network: None,
         starting: false,
         stopped_by_hand: false,
         memory_limit_bytes: Some(1000 * MIB),
@@ -70,7 +71,7 @@ fn container<'a>(samples: &'a [Sample], deaths: &'a [Death]) -> ContainerSignals
     }
 }
 
-fn workload<'a>(now: i64, containers: &'a [ContainerSignals<'a>]) -> WorkloadSignals<'a> {
+pub(super) fn workload<'a>(now: i64, containers: &'a [ContainerSignals<'a>]) -> WorkloadSignals<'a> {
     WorkloadSignals {
         now: at(now),
         containers,

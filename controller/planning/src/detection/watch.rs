@@ -29,6 +29,7 @@ impl Watch {
             Signal::Down => Self::Workloads(Condition::Down),
             Signal::Restarts => Self::Workloads(Condition::CrashLoop { crashes: bound }),
             Signal::Health => Self::Workloads(Condition::Unhealthy),
+            Signal::NetworkLost => Self::Workloads(Condition::NetworkLost),
             Signal::Spin => Self::Workloads(Condition::Spin { percent: bound }),
             Signal::Cpu => Self::Workloads(Condition::Cpu { percent: bound }),
             Signal::Throttling => Self::Workloads(Condition::Throttled { percent: bound }),

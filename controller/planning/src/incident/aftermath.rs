@@ -127,6 +127,7 @@ fn unknown(incident: &ValidatedIncident, kind: SymptomKind, after: After<'_>) ->
         | SymptomKind::OutOfMemory
         | SymptomKind::Down
         | SymptomKind::ProbeFailing
+        | SymptomKind::NetworkLost
         | SymptomKind::CrashLoop => true,
         SymptomKind::ReplicasMissing => evidence.ready_replicas >= evidence.desired_replicas,
         SymptomKind::Trusted => incident.incident.spec.source.resolved_at.is_some(),
@@ -217,6 +218,7 @@ mod tests {
                 | SymptomKind::OutOfMemory
                 | SymptomKind::Down
                 | SymptomKind::ProbeFailing
+                | SymptomKind::NetworkLost
                 | SymptomKind::CrashLoop => {
                     assert!(matches!(unread, Aftermath::Cleared(_)), "{kind:?} {unread:?}");
                 }

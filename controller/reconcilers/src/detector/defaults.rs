@@ -66,7 +66,7 @@ mod tests {
     async fn they_are_given_once_and_stay_deleted() {
         let (context, _state) = over(&FakeEngine::default(), Settings::default()).await;
         let store = &context.store;
-        assert_eq!(give(store).await.unwrap(), 12);
+        assert_eq!(give(store).await.unwrap(), 13);
         assert_eq!(give(store).await.unwrap(), 0);
         for detector in store.list::<Detector>() {
             assert!(Watch::of(&detector.spec).is_some(), "{}", detector.name());

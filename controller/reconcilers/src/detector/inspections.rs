@@ -24,6 +24,7 @@ pub(super) struct Inspected {
     pub finished_at: Option<Time>,
     pub docker_unhealthy: Option<bool>,
     pub memory_limit: Option<u64>,
+    pub lost_network: Option<String>,
 }
 
 impl Inspected {
@@ -38,6 +39,7 @@ impl Inspected {
             finished_at: None,
             docker_unhealthy: None,
             memory_limit: None,
+            lost_network: None,
         }
     }
 }
@@ -45,6 +47,7 @@ impl Inspected {
 impl From<ContainerDetails> for Inspected {
     fn from(details: ContainerDetails) -> Self {
         Self {
+            lost_network: details.lost_network().map(str::to_owned),
             docker_unhealthy: details.health.and_then(|health| match health.status.as_str() {
                 "unhealthy" => Some(true),
                 "healthy" => Some(false),

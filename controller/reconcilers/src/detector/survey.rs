@@ -68,6 +68,7 @@ impl Survey<'_> {
                     finished_at: seen.container.finished_at,
                     health: seen.health,
                     docker_unhealthy: seen.container.docker_unhealthy,
+                    lost_network: seen.container.lost_network.as_deref(),
                     starting: seen.starting,
                     stopped_by_hand: seen.by_hand,
                     memory_limit_bytes: seen.container.memory_limit,

@@ -110,8 +110,8 @@ mod tests {
             .await
             .text;
         text.push_str(&scraped);
-        let rules = include_str!("../../../../docs/monitoring/aegisops.rules.yml");
-        let dashboard = include_str!("../../../../docs/monitoring/grafana-dashboard.json");
+        let rules = include_str!("../../../../examples/monitoring/aegisops.rules.yml");
+        let dashboard = include_str!("../../../../examples/monitoring/grafana-dashboard.json");
         let docs = include_str!("../../../../docs/alerts.md");
         for named_in in [rules, dashboard, docs] {
             let found = named(named_in);

@@ -287,6 +287,7 @@ fn of_detector(kind: &str) -> Option<Class> {
         "HTTP_ERRORS" => Class::Errors,
         "HTTP_SLOW" => Class::Latency,
         "HOST_DISK_FULL" => Class::Disk,
+        "NETWORK_LOST" => Class::Network,
         "PROCESS_LIMIT" => Class::Pids,
         _ => return None,
     })
@@ -302,6 +303,7 @@ fn of_symptom(kind: &str) -> Option<Class> {
         "CpuHigh" => Class::Cpu,
         "ErrorBurst" | "HttpErrors" => Class::Errors,
         "HttpSlow" => Class::Latency,
+        "NetworkLost" => Class::Network,
         "ProcessLimit" => Class::Pids,
         _ => return None,
     })

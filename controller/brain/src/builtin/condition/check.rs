@@ -72,6 +72,7 @@ impl Condition {
             Self::RecentCrashes(range) => recent_crashes(*range, facts),
             Self::RevisionAgeSecs(range) => revision_age(*range, facts),
             Self::CanRollBack(wanted) => can_roll_back(*wanted, facts),
+            Self::RolledOut(wanted) => rolled_out(*wanted, facts),
             Self::DesiredReplicas(range) => desired_replicas(*range, facts),
             Self::ErrorLines(range) => error_lines(*range, facts),
             Self::LogLines(lines) => log_lines(lines, facts),
@@ -282,6 +283,11 @@ fn can_roll_back(wanted: bool, facts: Facts<'_>) -> Check {
         "there is no earlier revision"
     };
     Check::new(can == wanted, saw)
+}
+
+fn rolled_out(wanted: bool, facts: Facts<'_>) -> Check {
+    let seen = facts.evidence().revisions.len();
+    Check::new((seen > 1) == wanted, format!("{seen} revisions of it were seen"))
 }
 
 fn desired_replicas(range: Range, facts: Facts<'_>) -> Check {

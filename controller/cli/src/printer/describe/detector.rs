@@ -87,6 +87,7 @@ fn with_unit(bound: f64, signal: Signal) -> String {
         | Signal::OutOfMemory
         | Signal::Down
         | Signal::Health
+        | Signal::NetworkLost
         | Signal::ReplicasMissing
         | Signal::NoServer
         | Signal::EngineAway => "",

@@ -318,6 +318,26 @@ fn requests_are_judged_from_twenty_on_and_what_is_not_counted_is_unknown() {
 }
 
 #[test]
+fn a_container_that_is_cut_off_is_found_while_it_runs() {
+    let lost = ContainerSignals {
+        lost_network: Some("shop"),
+        ..container(&[], &[])
+    };
+    let found = of_one(&Condition::NetworkLost, 0, lost);
+    assert_eq!(found.verdict, True);
+    assert_eq!(
+        found.message,
+        "web is connected to no network, and was made for shop"
+    );
+    let down = ContainerSignals {
+        state: ContainerState::Exited,
+        ..lost
+    };
+    assert_eq!(verdict(&Condition::NetworkLost, 0, down), False);
+    assert_eq!(verdict(&Condition::NetworkLost, 0, container(&[], &[])), False);
+}
+
+#[test]
 fn the_host_is_judged_by_its_fuller_file_system() {
     let disk = |free: u64| aegis_api::signals::Disk {
         bytes: Some((free, 100)),

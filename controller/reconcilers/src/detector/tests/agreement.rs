@@ -101,6 +101,7 @@ fn signals<'a>(container: &'a ContainerEvidence, samples: &'a [Sample]) -> Conta
         deaths: &container.deaths,
         error_lines: container.recent_error_lines,
         matching_lines: None,
+        lost_network: None,
     }
 }
 

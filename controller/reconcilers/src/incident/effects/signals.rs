@@ -61,6 +61,7 @@ fn of_row(row: &InstanceStatus) -> ContainerSignals<'_> {
         finished_at: None,
         health: row.health,
         docker_unhealthy: None,
+        lost_network: None,
         starting: row.starting,
         stopped_by_hand: row.stopped_by_hand.is_some(),
         memory_limit_bytes: None,

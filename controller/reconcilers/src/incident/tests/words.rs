@@ -102,6 +102,13 @@ fn container(name: &str, wrong: Option<SymptomKind>, memory: u64, cpu: f64) -> C
             cpu_percent: Some(97.0),
             ..well
         },
+        Some(SymptomKind::NetworkLost) => ContainerEvidence {
+            lost_network: Some(aegis_api::proposal::LostNetwork {
+                network: "shop".to_owned(),
+                command: Some("docker network connect shop web-1".to_owned()),
+            }),
+            ..well
+        },
         Some(SymptomKind::ErrorBurst) => ContainerEvidence {
             recent_error_lines: Some(20),
             ..well
