@@ -4525,7 +4525,7 @@ export interface components {
                  * @description What a detector can inspect.
                  * @enum {string|null}
                  */
-                signal?: "ContainerEvent" | "OutOfMemory" | "Down" | "Restarts" | "Health" | "Spin" | "Cpu" | "Throttling" | "Memory" | "MemoryGrowth" | "Pids" | "LogErrors" | "LogPattern" | "ReplicasMissing" | "HttpLatency" | "HttpErrorRatio" | "NoServer" | "CpuAnomaly" | "MemoryAnomaly" | "HostDisk" | "HostInodes" | "HostMemory" | "EngineAway" | null;
+                signal?: "ContainerEvent" | "OutOfMemory" | "Down" | "Restarts" | "Health" | "NetworkLost" | "Spin" | "Cpu" | "Throttling" | "Memory" | "MemoryGrowth" | "Pids" | "LogErrors" | "LogPattern" | "ReplicasMissing" | "HttpLatency" | "HttpErrorRatio" | "NoServer" | "CpuAnomaly" | "MemoryAnomaly" | "HostDisk" | "HostInodes" | "HostMemory" | "EngineAway" | null;
                 /** @description A service level objective with multi-window burn rates. */
                 slo?: {
                     /** @description Burn rates; both windows of one must be above it. Absent: 14.4 over 1h and 5m, and 6 over 6h and 30m. */
@@ -4888,7 +4888,7 @@ export interface components {
                      * @description What is wrong.
                      * @enum {string}
                      */
-                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing" | "HttpErrors" | "HttpSlow" | "ProcessLimit" | "Trusted";
+                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "NetworkLost" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing" | "HttpErrors" | "HttpSlow" | "ProcessLimit" | "Trusted";
                     /** @description Human-readable: container and reading. */
                     message: string;
                     /**
@@ -5084,6 +5084,19 @@ export interface components {
                         imageId?: string;
                         /** @description The last log lines, at most `LOG_TRUNCATE_CHARS` characters. */
                         logTail?: string;
+                        /** @description Where it is connected to no network, and was made for one: that network, and the command that connects it again. */
+                        lostNetwork?: {
+                            /**
+                             * @description What connects the container to it again; absent where a name is unfit for a command. Further aliases that it had there are
+                             *     not known any more.
+                             */
+                            command?: string | null;
+                            /**
+                             * @description Its name, or id.
+                             * @default
+                             */
+                            network?: string;
+                        } | null;
                         /**
                          * Format: uint64
                          * @description Memory in use, page cache left out, in bytes.
@@ -5564,7 +5577,7 @@ export interface components {
                      * @description What is wrong.
                      * @enum {string}
                      */
-                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing" | "HttpErrors" | "HttpSlow" | "ProcessLimit" | "Trusted";
+                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "NetworkLost" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing" | "HttpErrors" | "HttpSlow" | "ProcessLimit" | "Trusted";
                     /** @description Human-readable: container and reading. */
                     message: string;
                     /**
@@ -7305,6 +7318,19 @@ export interface components {
                         imageId?: string;
                         /** @description The last log lines, at most `LOG_TRUNCATE_CHARS` characters. */
                         logTail?: string;
+                        /** @description Where it is connected to no network, and was made for one: that network, and the command that connects it again. */
+                        lostNetwork?: {
+                            /**
+                             * @description What connects the container to it again; absent where a name is unfit for a command. Further aliases that it had there are
+                             *     not known any more.
+                             */
+                            command?: string | null;
+                            /**
+                             * @description Its name, or id.
+                             * @default
+                             */
+                            network?: string;
+                        } | null;
                         /**
                          * Format: uint64
                          * @description Memory in use, page cache left out, in bytes.

@@ -183,7 +183,10 @@ impl ContainerDetails {
     /// The command that connects it again to a network, with the name that Compose gave it there. `None` where a name is none that
     /// the engine takes: labels are written by others, and what is said to a person may be pasted into a shell.
     pub fn connect_command(&self, network: &str) -> Option<String> {
-        let service = self.labels.get(COMPOSE_SERVICE).filter(|service| is_name(service));
+        let service = self
+            .labels
+            .get(COMPOSE_SERVICE)
+            .filter(|service| is_name(service));
         let alias = service
             .map(|service| format!("--alias {service} "))
             .unwrap_or_default();
@@ -194,8 +197,14 @@ impl ContainerDetails {
 
 /// Whether a text is what the engine takes for a name: no character of it means anything to a shell.
 fn is_name(text: &str) -> bool {
-    let first = text.chars().next().is_some_and(|first| first.is_ascii_alphanumeric());
-    first && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+    let first = text
+        .chars()
+        .next()
+        .is_some_and(|first| first.is_ascii_alphanumeric());
+    first
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
 /// State of Docker's own health check.

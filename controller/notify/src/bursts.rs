@@ -128,9 +128,18 @@ mod tests {
         bursts.note("a", &with(1, &open), false, at(4));
         assert_eq!(bursts.until("a", at(4)), Some(at(7)));
         for second in 5..40 {
-            bursts.note("a", &with(usize::try_from(second).unwrap(), &open), false, at(second));
+            bursts.note(
+                "a",
+                &with(usize::try_from(second).unwrap(), &open),
+                false,
+                at(second),
+            );
         }
-        assert_eq!(bursts.until("a", at(29)), Some(at(30)), "also where the list is full");
+        assert_eq!(
+            bursts.until("a", at(29)),
+            Some(at(30)),
+            "also where the list is full"
+        );
         assert_eq!(bursts.until("a", at(30)), None);
         assert_eq!(bursts.until("another", at(3)), None);
     }

@@ -212,7 +212,10 @@ mod tests {
         outbox.put_root(root("the other"));
         assert_eq!(outbox.len(), 2);
         assert!(outbox.take(sending).is_none(), "what was sent is not what waits");
-        assert_eq!(outbox.first(|_| false).unwrap().message, Message::Root(json!("the other")));
+        assert_eq!(
+            outbox.first(|_| false).unwrap().message,
+            Message::Root(json!("the other"))
+        );
         let sum = outbox.waiting.iter().map(|waiting| waiting.bytes).sum::<usize>();
         assert_eq!(outbox.bytes, sum);
     }

@@ -93,13 +93,17 @@ fn is_young(root: &Incident, now: Time) -> bool {
 }
 
 /// Whether trouble of this class may follow from a dependency that does not serve: that a workload fails its probe, answers
-/// errors or answers late, or that its log says so. What it uses of memory, CPU and processes is its own.
+/// errors or answers late, or that its log says so. What it uses of memory, CPU and processes is its own, and so is that it is connected to no network.
 pub fn may_follow(class: SymptomClass) -> bool {
     match class {
         SymptomClass::Availability | SymptomClass::Errors | SymptomClass::Latency | SymptomClass::Rule => {
             true
         }
-        SymptomClass::Memory | SymptomClass::Cpu | SymptomClass::Processes | SymptomClass::External => false,
+        SymptomClass::Memory
+        | SymptomClass::Cpu
+        | SymptomClass::Processes
+        | SymptomClass::Network
+        | SymptomClass::External => false,
     }
 }
 

@@ -101,7 +101,13 @@ async fn reload(stack: &Stack, container: &str) {
     let made = made.unwrap_or_else(|error| panic!("cannot make a command in {container}: {error}"));
     let started = stack
         .docker
-        .start_exec(&made.id, Some(StartExecOptions { detach: true, ..StartExecOptions::default() }))
+        .start_exec(
+            &made.id,
+            Some(StartExecOptions {
+                detach: true,
+                ..StartExecOptions::default()
+            }),
+        )
         .await;
     if let Err(error) = started {
         panic!("cannot reload {container}: {error}");

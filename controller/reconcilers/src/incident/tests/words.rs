@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 /// All that can be wrong, one kind of symptom each.
-const WRONG: [SymptomKind; 14] = SymptomKind::ALL;
+const WRONG: [SymptomKind; 15] = SymptomKind::ALL;
 
 /// What a policy trusts, and what of it a person's own rule recognises.
 const TRUSTED: &str = "SENSOR_FAULT";
