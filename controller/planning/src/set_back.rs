@@ -103,10 +103,11 @@ pub struct Leap {
     pub after: Time,
 }
 
-/// How long ago this was, without what the clock was set ahead by since.
+/// How long ago this was, without what the clock was set ahead by since. A time within what was skipped was written by a clock
+/// that was ahead then, too, and was set back before: it counts as the moment of the leap.
 pub fn age(at: Time, now: Time, leaps: &[Leap]) -> std::time::Duration {
-    let since = leaps.iter().filter(|leap| at <= leap.before && leap.after <= now);
-    let skipped = since.map(|leap| leap.before.age(leap.after));
+    let since = leaps.iter().filter(|leap| at < leap.after && leap.after <= now);
+    let skipped = since.map(|leap| leap.before.max(at).age(leap.after));
     skipped.fold(at.age(now), std::time::Duration::saturating_sub)
 }
 
@@ -174,6 +175,11 @@ mod tests {
             old("2026-01-31T11:00:00Z", "2026-01-31T12:30:00Z"),
             5400,
             "undone"
+        );
+        assert_eq!(
+            old("2026-01-31T13:00:00Z", "2026-02-01T12:30:00Z"),
+            1800,
+            "written by a clock that was an hour ahead, and set back since"
         );
         let adjusted = Leap {
             before: at("2026-02-01T12:10:00Z"),
