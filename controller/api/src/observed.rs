@@ -163,8 +163,20 @@ pub struct ContainerDetails {
     pub mounts: serde_json::Value,
 }
 
-/// What every engine has: who is in none of these names a network of their own.
-const BUILT_IN_NETWORKS: [&str; 5] = ["", "default", "bridge", "host", "none"];
+/// What every engine has: who is in none of these names a network of their own. The last three are of engines that run without
+/// root, and no networks that a list of a container's would have.
+const BUILT_IN_NETWORKS: [&str; 8] = [
+    "",
+    "default",
+    "bridge",
+    "host",
+    "none",
+    "private",
+    "pasta",
+    "slirp4netns",
+];
+/// What modes begin with that name the network of somebody else.
+const SHARED_NETWORKS: [&str; 3] = ["container:", "service:", "ns:"];
 /// Compose's label of a service's containers: the name by which others call them.
 const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 
@@ -175,7 +187,8 @@ impl ContainerDetails {
             .host_config
             .get("NetworkMode")
             .and_then(serde_json::Value::as_str)?;
-        let is_own = !BUILT_IN_NETWORKS.contains(&mode) && !mode.starts_with("container:");
+        let is_own = !BUILT_IN_NETWORKS.contains(&mode)
+            && !SHARED_NETWORKS.iter().any(|shared| mode.starts_with(shared));
         let is_alone = self.state == ContainerState::Running && self.networks.is_empty();
         (is_own && is_alone).then_some(mode)
     }
@@ -362,6 +375,8 @@ mod tests {
             ("host", &[]),
             ("none", &[]),
             ("container:1234", &[]),
+            ("ns:/proc/1/ns/net", &[]),
+            ("slirp4netns", &[]),
             ("", &[]),
         ] {
             assert_eq!(

@@ -1,6 +1,5 @@
-//! Incidents whose alerts still come, one closely after the other: people are notified of how they stand when the burst is over,
-//! once for all that came. The first alert is no burst yet, so its message goes at once; neither does an end wait, nor what
-//! requires a person. Remediation knows nothing of this. Pure.
+//! Incidents whose alerts still come, one closely after the other: people are notified of how they stand when the burst is over.
+//! The first message waits for nothing, neither does an end, nor what requires a person. Remediation knows nothing of this. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,8 +27,10 @@ struct Burst {
     last: Option<Instant>,
     /// How many had been folded, and the newest of them.
     folded: (usize, Option<String>),
-    /// Whether it reached what does not wait.
+    /// Whether it goes on, and requires no person.
     waits: bool,
+    /// Whether people were notified of it.
+    is_known: bool,
 }
 
 /// The bursts that go on, by the incident's uid.
@@ -72,14 +73,22 @@ impl Bursts {
                 last: None,
                 folded,
                 waits,
+                is_known: false,
             };
             self.all.insert(uid.to_owned(), burst);
         }
     }
 
+    /// A message about this incident was taken.
+    pub(crate) fn posted(&mut self, uid: &str) {
+        if let Some(burst) = self.all.get_mut(uid) {
+            burst.is_known = true;
+        }
+    }
+
     /// Until when messages about this incident wait.
     pub(crate) fn until(&self, uid: &str, now: Instant) -> Option<Instant> {
-        let burst = self.all.get(uid).filter(|burst| burst.waits)?;
+        let burst = self.all.get(uid).filter(|burst| burst.waits && burst.is_known)?;
         let quiet = burst.last? + self.closeness.quiet;
         let until = quiet.min(burst.began + self.closeness.longest);
         (now < until).then_some(until)
@@ -114,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn people_wait_for_the_end_of_a_burst_and_at_most_half_a_minute() {
+    fn people_wait_for_the_end_of_a_burst_and_no_longer_than_the_longest() {
         let begin = Instant::now();
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
         let mut bursts = Bursts::new(CLOSE);
@@ -122,6 +131,8 @@ mod tests {
         bursts.note("a", &with(0, &open), true, at(0));
         assert_eq!(bursts.until("a", at(1)), None, "one alert is no burst");
         bursts.note("a", &with(1, &open), false, at(2));
+        assert_eq!(bursts.until("a", at(3)), None, "no person knows of it yet");
+        bursts.posted("a");
         assert_eq!(bursts.until("a", at(3)), Some(at(7)));
         assert_eq!(bursts.until("a", at(7)), None, "it is over");
         // How it stands has changed, no alert came.
@@ -155,6 +166,7 @@ mod tests {
             let mut bursts = Bursts::new(CLOSE);
             bursts.note("a", &with(0, &[Stage::Received]), true, begin);
             bursts.note("a", &with(1, &[Stage::Received]), false, begin);
+            bursts.posted("a");
             assert!(bursts.until("a", begin).is_some());
             bursts.note("a", &with(1, stages), false, begin);
             assert_eq!(bursts.until("a", begin), None, "{stages:?}");
@@ -162,6 +174,7 @@ mod tests {
         let mut bursts = Bursts::new(CLOSE);
         bursts.note("old", &with(3, &[Stage::Received]), false, begin);
         bursts.note("old", &with(4, &[Stage::Received]), false, begin);
+        bursts.posted("old");
         assert_eq!(bursts.until("old", begin), None);
         let none = Closeness {
             quiet: Duration::ZERO,
@@ -170,6 +183,7 @@ mod tests {
         let mut bursts = Bursts::new(none);
         bursts.note("a", &with(0, &[Stage::Received]), true, begin);
         bursts.note("a", &with(1, &[Stage::Received]), false, begin);
+        bursts.posted("a");
         assert_eq!(bursts.until("a", begin), None, "switched off");
     }
 

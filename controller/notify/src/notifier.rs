@@ -309,6 +309,7 @@ impl Notifier {
             self.ledger.note(uid);
         }
         self.remember_failure(uid, incident);
+        self.renew(uid, incident);
         let posted = self.outbox.newest(uid).or_else(|| self.ledger.mark(uid)).cloned();
         let fresh = news(&status.timeline, posted.as_ref());
         if fresh.is_empty() {
@@ -358,6 +359,20 @@ impl Notifier {
         }
         self.bury_if_stopped();
         self.journal.set_waiting(self.outbox.len());
+    }
+
+    /// What waits for the end of a burst reports all that came until then.
+    fn renew(&mut self, uid: &str, incident: &Incident) {
+        if self.bursts.until(uid, Instant::now()).is_none() {
+            return;
+        }
+        let timeline = incident.status.iter().flat_map(|status| &status.timeline);
+        let entries: Vec<_> = timeline.map(|entry| (Mark::of(entry), entry)).collect();
+        let gone = self.outbox.renew(uid, |mark| {
+            let (_, entry) = entries.iter().find(|(of, _)| of == mark)?;
+            Some(self.destination.entry(incident, entry, &self.around.look))
+        });
+        self.overflowed(&gone);
     }
 
     /// Brings the incident's own message up to date: where there is one, or `begin` says that there shall be.
@@ -451,6 +466,7 @@ impl Notifier {
 
     fn taken(&mut self, front: &Waiting, at: Option<MessageRef>) {
         self.journal.taken(&front.incident, front.about);
+        self.bursts.posted(&front.uid);
         if let (Message::Root(_), Some(at)) = (&front.message, at) {
             let says = digest(&front.message);
             self.ledger.set_root(&front.uid, Root { at, says });

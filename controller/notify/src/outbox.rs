@@ -78,6 +78,25 @@ impl Outbox {
         self.shrink()
     }
 
+    /// Says again what waits about this incident: what `say` makes of each entry; where it makes nothing, it stays as it is.
+    pub(crate) fn renew(&mut self, uid: &str, say: impl Fn(&Mark) -> Option<Message>) -> Vec<Waiting> {
+        let mut next = self.next;
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.uid == uid) {
+            let Some(message) = waiting.mark.as_ref().and_then(&say) else {
+                continue;
+            };
+            if message == waiting.message {
+                continue;
+            }
+            let bytes = message.bytes();
+            self.bytes = self.bytes.saturating_sub(waiting.bytes).saturating_add(bytes);
+            next += 1;
+            (waiting.number, waiting.message, waiting.bytes) = (next, message, bytes);
+        }
+        self.next = next;
+        self.shrink()
+    }
+
     /// The content of an incident's own message that waits.
     pub(crate) fn root(&self, uid: &str) -> Option<&Message> {
         let mut waiting = self
@@ -177,6 +196,30 @@ mod tests {
         outbox.take(first).unwrap();
         assert_eq!(outbox.first(|_| false).unwrap().uid, "2");
         assert!(outbox.take(first).is_none(), "it is another one now");
+    }
+
+    #[test]
+    fn what_waits_is_said_again_in_its_place() {
+        let mut outbox = Outbox::default();
+        let story = crate::card::tests::incident("1", "a leak", &[aegis_api::incident::Stage::Received]);
+        let mark = Mark::of(&story.status.unwrap().timeline[0]);
+        outbox.push(Waiting {
+            mark: Some(mark),
+            ..waiting(1, false, 10)
+        });
+        outbox.push(waiting(2, false, 10));
+        let sending = outbox.first(|_| false).unwrap().number;
+        outbox.renew("1", |_| {
+            Some(Message::Card(json!("newer and longer than before")))
+        });
+        assert!(outbox.take(sending).is_none(), "what was sent is not what waits");
+        let first = outbox.first(|_| false).unwrap();
+        assert_eq!(
+            first.message,
+            Message::Card(json!("newer and longer than before"))
+        );
+        let sum = outbox.waiting.iter().map(|waiting| waiting.bytes).sum::<usize>();
+        assert_eq!(outbox.bytes, sum);
     }
 
     #[test]

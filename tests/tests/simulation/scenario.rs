@@ -32,6 +32,9 @@ pub(crate) struct Scenario {
     pub(crate) load: Option<Load>,
 }
 
+/// How long the load around a level takes to come and go, seconds.
+const SWING: u64 = 10;
+
 /// Requests a second to each workload that is scaled by them: level after level, each a while, and around each the load comes
 /// and goes by a third within ten seconds, so that the number of replicas that it needs does, too. At the end it stands still.
 #[derive(Debug, Clone)]
@@ -53,10 +56,15 @@ impl Load {
         ends.position(|end| secs < end).unwrap_or(last).min(last)
     }
 
+    /// The level that is known by then: of a new one nothing is known before it has come and gone once.
+    pub(crate) fn known_level(&self, secs: u64) -> usize {
+        self.level(secs.saturating_sub(SWING))
+    }
+
     /// Requests in that second.
     pub(crate) fn at(&self, secs: u64) -> u32 {
         let level = self.levels.get(self.level(secs)).map_or(0, |(_, rate)| *rate);
-        match secs % 10 {
+        match secs % SWING {
             _ if secs >= self.lasts() => level,
             0..5 => level + level / 3,
             _ => level - level / 3,

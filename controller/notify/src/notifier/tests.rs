@@ -154,6 +154,7 @@ async fn people_are_notified_of_how_an_incident_stands_when_its_burst_of_alerts_
             ..Default::default()
         };
         incident.spec.source.joined = (0..folded).map(alert).collect();
+        incident.spec.count = u32::try_from(folded).unwrap() + 1;
         running
             .send
             .unbounded_send(Update::Changed(Arc::new(incident)))
@@ -163,12 +164,13 @@ async fn people_are_notified_of_how_an_incident_stands_when_its_burst_of_alerts_
     posts(&server, 1).await;
     update("alone", &STORY[..1], 1);
     update("alone", &STORY[..3], 1);
+    update("alone", &STORY[..3], 2);
     update("other", &STORY[..2], 0);
     // What came later and is about another one goes before.
     let about = posts(&server, 3).await;
     assert!(about[1..].iter().all(|post| post.contains("other")), "{about:?}");
     // An end waits for nothing, and takes along what led to it, in order.
-    update("alone", &STORY, 2);
+    update("alone", &STORY, 3);
     let all = posts(&server, 2 + STORY.len()).await;
     assert_eq!(all.len(), 2 + STORY.len());
     assert!(all.last().unwrap().contains("Resolved"), "{all:?}");

@@ -88,21 +88,28 @@ impl Unreadable {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).counted
     }
 
-    /// Counts so many alerts, and keeps their body; answers whether it is written. Durable when it is.
+    /// Counts so many alerts, and keeps their body; answers whether it is written. Durable when it is. The sender may be gone
+    /// before this ends: it is counted and kept all the same.
     pub(super) async fn keep(&self, mut kept: Kept, alerts: u64, now: Instant) -> bool {
-        let inner = Arc::clone(&self.inner);
+        let shared = Arc::clone(&self.inner);
         let write = tokio::task::spawn_blocking(move || {
-            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = shared.lock().unwrap_or_else(PoisonError::into_inner);
             inner.counted = inner.counted.saturating_add(alerts);
-            if !inner.has_room(now) {
-                return Ok(false);
+            let written = match inner.has_room(now) {
+                true => {
+                    kept.counted = inner.counted;
+                    // Cut a little later than it is kept, so that no secret is cut in two before it is recognised.
+                    kept.body = beginning(&redact(&beginning(&kept.body, BODY + 4096)), BODY);
+                    inner.write(&kept)
+                }
+                false => Ok(false),
+            };
+            if !matches!(written, Ok(true)) {
+                count_soon(&mut inner, &shared);
             }
-            kept.counted = inner.counted;
-            // Cut a little later than it is kept, so that no secret is cut in two before it is recognised.
-            kept.body = beginning(&redact(&beginning(&kept.body, BODY + 4096)), BODY);
-            inner.write(&kept).map(|()| true)
+            written
         });
-        let written = match write.await {
+        match write.await {
             Ok(Ok(written)) => written,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "an unreadable alert could not be kept");
@@ -112,33 +119,7 @@ impl Unreadable {
                 tracing::warn!(%error, "an unreadable alert could not be kept");
                 false
             }
-        };
-        if !written {
-            self.count_soon();
         }
-        written
-    }
-
-    /// Has the count written within [`COUNT_WRITTEN_WITHIN`], once for all that come until then.
-    fn count_soon(&self) {
-        {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            if inner.count_is_due {
-                return;
-            }
-            inner.count_is_due = true;
-        }
-        let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move {
-            tokio::time::sleep(COUNT_WRITTEN_WITHIN).await;
-            let write = tokio::task::spawn_blocking(move || {
-                let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-                inner.count_is_due = false;
-                inner.write_count();
-            });
-            // It ends with the runtime, which drops the count, and that writes it.
-            drop(write.await);
-        });
     }
 
     /// Those that are kept, the newest first.
@@ -154,6 +135,28 @@ impl Unreadable {
         });
         read.await.unwrap_or_default()
     }
+}
+
+/// Has the count written within [`COUNT_WRITTEN_WITHIN`], once for all that come until then; where that fails, again. Only a
+/// thread that may wait for the disk holds `inner`.
+fn count_soon(inner: &mut Inner, shared: &Arc<Mutex<Inner>>) {
+    if std::mem::replace(&mut inner.count_is_due, true) {
+        return;
+    }
+    let shared = Arc::clone(shared);
+    // It ends with the runtime, which drops the count, and that writes it.
+    tokio::spawn(async move {
+        tokio::time::sleep(COUNT_WRITTEN_WITHIN).await;
+        let write = tokio::task::spawn_blocking(move || {
+            let mut inner = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.count_is_due = false;
+            inner.write_count();
+            if inner.count_written != inner.counted {
+                count_soon(&mut inner, &shared);
+            }
+        });
+        drop(write.await);
+    });
 }
 
 impl Inner {
@@ -214,7 +217,7 @@ impl Inner {
         std::fs::File::open(&self.folder)?.sync_all()
     }
 
-    fn write(&mut self, kept: &Kept) -> std::io::Result<()> {
+    fn write(&mut self, kept: &Kept) -> std::io::Result<bool> {
         let number = self
             .files()
             .back()
@@ -231,7 +234,7 @@ impl Inner {
                 std::fs::remove_file(oldest)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -134,7 +134,8 @@ impl Clock {
 
     async fn check(&mut self, api: &Api, taken: u64) -> Result<()> {
         if self.was_full {
-            // Then changes are refused, whatever the clock says.
+            // Then changes are refused, whatever the clock says, and what has ended makes room before its time.
+            self.kept = api.incidents().await?;
             return Ok(());
         }
         ensure!(

@@ -71,7 +71,8 @@ pub(crate) fn i6_nothing_is_scaled_while_an_incident_acts(evidence: &Evidence) -
     broken
 }
 
-/// Within a level of the load it turns once at most.
+/// Within a level of the load it turns once at most. What it does before a new level has come and gone once, it does about the
+/// one before.
 pub(crate) fn i6_within_a_level_of_the_load_it_turns_once_at_most(evidence: &Evidence) -> Vec<String> {
     let Some(load) = &evidence.load else {
         return Vec::new();
@@ -95,14 +96,15 @@ pub(crate) fn i6_within_a_level_of_the_load_it_turns_once_at_most(evidence: &Evi
             continue;
         }
         let out = new.spec.replicas > old.spec.replicas;
-        let level = load.level(begun.age(record.at).as_secs());
+        let level = load.known_level(begun.age(record.at).as_secs());
         if ways.insert(name.clone(), out) == Some(!out) {
             turns.entry((name, level)).or_default().push(record.at);
         }
     }
     for ((name, level), turns) in turns.into_iter().filter(|(_, turns)| turns.len() > 1) {
         broken.push(format!(
-            "workload {name} flaps: it turned at {turns:?}, all within level {level} of its load"
+            "workload {name} flaps: it turned at {turns:?}, all within level {level} of its load {:?}",
+            load.levels
         ));
     }
     broken

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aegis_api::lifecycle::{Cause, Death};
 use aegis_api::observed::ContainerState;
-use aegis_api::proposal::{Action, ContainerEvidence, Evidence, RecentAction};
+use aegis_api::proposal::{Action, ContainerEvidence, Evidence, LostNetwork, RecentAction};
 use aegis_api::signals::{ContainerSignals, Sample, WorkloadSignals, bounds};
 use aegis_api::workload::Health;
 use aegis_api::{SymptomKind, Time};
@@ -43,7 +43,7 @@ fn container() -> impl Strategy<Value = ContainerEvidence> {
     let run = (0_usize..4, any::<bool>(), -100_i64..0, -100_i64..0, 0_i64..3);
     let health = (0_usize..3, 0_usize..3);
     let load = (0_u16..200, 0_u64..120, any::<bool>(), 0_u32..12);
-    (run, health, load, deaths()).prop_map(|(run, health, load, deaths)| {
+    (run, health, load, deaths(), any::<bool>()).prop_map(|(run, health, load, deaths, cut_off)| {
         let (state, oom_killed, started, finished, exit_code) = run;
         let (cpu, memory, limited, errors) = load;
         ContainerEvidence {
@@ -60,6 +60,10 @@ fn container() -> impl Strategy<Value = ContainerEvidence> {
             memory_limit_bytes: limited.then_some(100 << 20),
             recent_error_lines: Some(errors),
             deaths,
+            lost_network: cut_off.then(|| LostNetwork {
+                network: "shop".to_owned(),
+                command: None,
+            }),
             ..ContainerEvidence::default()
         }
     })
@@ -101,7 +105,7 @@ fn signals<'a>(container: &'a ContainerEvidence, samples: &'a [Sample]) -> Conta
         deaths: &container.deaths,
         error_lines: container.recent_error_lines,
         matching_lines: None,
-        lost_network: None,
+        lost_network: container.lost_network.as_ref().map(|lost| lost.network.as_str()),
     }
 }
 
@@ -153,6 +157,7 @@ proptest! {
             (SymptomKind::MemoryHigh, Condition::Memory { percent: bounds::MEMORY_PERCENT }),
             (SymptomKind::Down, Condition::Down),
             (SymptomKind::ProbeFailing, Condition::Unhealthy),
+            (SymptomKind::NetworkLost, Condition::NetworkLost),
             (SymptomKind::CrashLoop, Condition::CrashLoop { crashes: bounds::CRASH_LOOP.into() }),
             (SymptomKind::CpuHigh, Condition::Cpu { percent: bounds::CPU_PERCENT }),
             (SymptomKind::ErrorBurst, Condition::ErrorBurst { lines: bounds::ERROR_BURST.into() }),
