@@ -1,5 +1,5 @@
 //! What is offered to whom, by the networks that a connection has to do with. On the addresses that the configuration names,
-//! those of the network on which workloads are, and to whoever comes from that network by another of our addresses, there is
+//! those of the network on which workloads are, and to what comes from that network by another of our addresses, there is
 //! the entrance for alerts and a sign of life, and nothing else: what runs there is not trusted with a login page. The same
 //! is all there is on a connection of the reserve. Pure but for the middleware.
 
