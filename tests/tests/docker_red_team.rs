@@ -1,5 +1,5 @@
 //! Promise: a workload that was taken over becomes nothing more by its network, its labels, its answers or its alerts: it has
-//! nobody else stopped, restarted or hidden, reads nothing, and takes nothing that the controller or others need.
+//! no other container stopped, restarted or hidden, reads nothing, and takes nothing that the controller or others need.
 //!
 //! Each try is a row; tries that other tests keep are named in `docs/security.md`.
 
@@ -16,8 +16,8 @@ use stranger::{Stranger, memory_mb};
 /// Most that a controller of such a test takes, MiB. The stack gives it 512.
 const MEMORY_MB: u64 = 256;
 
-/// What nobody did: the bystanders run as they did before.
-async fn nobody_was_touched(world: &World, names: &[&str]) {
+/// The bystanders run as they did before.
+async fn none_was_touched(world: &World, names: &[&str]) {
     for name in names {
         for action in ["die", "stop", "kill", "destroy"] {
             assert_eq!(world.events().count(name, action).await, 0, "{name}: {action}");
@@ -26,8 +26,7 @@ async fn nobody_was_touched(world: &World, names: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_workloads_are_there_is_the_webhook_alone_by_any_address_and_whoever_crowds_it_keeps_no_one_out()
- {
+async fn where_workloads_are_there_is_the_webhook_alone_by_any_address_and_no_crowd_there_keeps_others_out() {
     let (world, other) = (World::new().await, World::new().await);
     let launch = world.controller().reachable_everywhere();
     let port = launch.address().port();
@@ -55,9 +54,10 @@ async fn where_workloads_are_there_is_the_webhook_alone_by_any_address_and_whoev
         ("/HEALTHZ", "404"),
     ];
     let target = |address: IpAddr, path: &str| format!("{address}:{port}{path}");
-    let targets = [near, far]
-        .iter()
-        .flat_map(|address| paths.map(|(path, _)| target(*address, path)));
+    let targets: Vec<String> = [near, far]
+        .into_iter()
+        .flat_map(|address| paths.map(|(path, _)| target(address, path)))
+        .collect();
     let asking = Stranger::new(&world, "asking").run("ask", targets).await;
     for address in [near, far] {
         for (path, status) in paths {
@@ -198,11 +198,11 @@ async fn labels_names_and_events_of_one_container_hide_and_claim_no_other() {
     api.gone("Workload", &web.name).await;
     let mut names = vec![bystander.name.as_str(), squatter.name.as_str(), flapping.name()];
     names.extend(liars.iter().map(|liar| liar.name.as_str()));
-    nobody_was_touched(&world, &names).await;
+    none_was_touched(&world, &names).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_alerts_stop_nobody_and_write_nowhere() {
+async fn forged_alerts_stop_no_container_and_write_nowhere() {
     let world = World::new().await;
     let (web, bystander) = (
         world.patient("web").start().await,
@@ -243,7 +243,7 @@ async fn forged_alerts_stop_nobody_and_write_nowhere() {
         let action = &incident["status"]["plan"]["action"];
         assert!(action.is_null() || action == "NOOP", "{incident:#}");
     }
-    nobody_was_touched(&world, &[&web.name, &bystander.name]).await;
+    none_was_touched(&world, &[&web.name, &bystander.name]).await;
     let token = std::fs::read_to_string(controller.state_dir().join(".secrets/admin-token"));
     assert_eq!(
         token.expect("the token is there").trim(),
@@ -330,7 +330,7 @@ async fn an_application_answers_for_no_other_and_no_answer_to_a_probe_harms_more
         assert!(!status.contains('\u{1b}'), "{status}");
     }
     api.workload_ready(&victim.name, 1).await;
-    nobody_was_touched(&world, &[&victim.name, evil.name()]).await;
+    none_was_touched(&world, &[&victim.name, evil.name()]).await;
     let memory = memory_mb(controller.process_id());
     assert!(memory < MEMORY_MB, "{memory} MiB");
 }

@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 /// How long anything takes at most.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(5);
 /// How long what it holds is held.
 const HELD: Duration = Duration::from_secs(120);
 
@@ -51,9 +51,9 @@ fn main() {
 
 fn connect(address: &str) -> std::io::Result<TcpStream> {
     let address = address.parse().map_err(std::io::Error::other)?;
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
     Ok(stream)
 }
 
@@ -110,7 +110,7 @@ fn serve() {
 }
 
 fn answer(mut stream: TcpStream, reply: Reply) {
-    let _ = stream.set_write_timeout(Some(PATIENCE));
+    let _ = stream.set_write_timeout(Some(LIMIT));
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
