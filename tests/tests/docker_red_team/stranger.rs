@@ -5,17 +5,17 @@ use aegis_tests::{Container, World, eventually, manifests};
 use serde_json::{Value, json};
 
 /// One that is still to be started.
-pub struct Stranger<'a> {
+pub(super) struct Stranger<'a> {
     world: &'a World,
     base: String,
     body: Value,
 }
 
 /// One that runs.
-pub struct Running(Container);
+pub(super) struct Running(Container);
 
 impl<'a> Stranger<'a> {
-    pub fn new(world: &'a World, base: &str) -> Self {
+    pub(super) fn new(world: &'a World, base: &str) -> Self {
         let program = format!("{}:/stranger:ro", binary("stranger").display());
         let body = json!({
             "Image": manifests::NGINX_ON_SOURCE, "Entrypoint": ["/stranger"], "Labels": {},
@@ -28,13 +28,13 @@ impl<'a> Stranger<'a> {
         }
     }
 
-    pub fn label(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn label(mut self, name: &str, value: &str) -> Self {
         self.body["Labels"][name] = value.into();
         self
     }
 
     /// Starts it with these arguments.
-    pub async fn run(mut self, what: &str, args: impl IntoIterator<Item = impl Into<String>>) -> Running {
+    pub(super) async fn run(mut self, what: &str, args: impl IntoIterator<Item = impl Into<String>>) -> Running {
         let args = args.into_iter().map(Into::into);
         let args: Vec<String> = std::iter::once(what.to_owned()).chain(args).collect();
         self.body["Cmd"] = json!(args);
@@ -42,7 +42,7 @@ impl<'a> Stranger<'a> {
     }
 
     /// Starts it so that Docker's own check finds it well and unwell by turns, which is an event each time.
-    pub async fn flapping(mut self) -> Running {
+    pub(super) async fn flapping(mut self) -> Running {
         let check = "test -e /tmp/x && rm /tmp/x || { touch /tmp/x; false; }";
         self.body["Healthcheck"] =
             json!({"Test": ["CMD-SHELL", check], "Interval": 1_000_000_000, "Retries": 1});
@@ -51,12 +51,12 @@ impl<'a> Stranger<'a> {
 }
 
 impl Running {
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.0.name
     }
 
     /// Waits until its log has this.
-    pub async fn says(&self, words: &str) {
+    pub(super) async fn says(&self, words: &str) {
         eventually(&format!("{} says {words:?}", self.0.name), async || {
             let log = self.0.log().await;
             match log.contains(words) {
@@ -69,7 +69,7 @@ impl Running {
 }
 
 /// Resident memory of a process, MiB.
-pub fn memory_mb(process: u32) -> u64 {
+pub(super) fn memory_mb(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process of ours");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kb = resident.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
