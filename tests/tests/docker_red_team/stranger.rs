@@ -34,7 +34,11 @@ impl<'a> Stranger<'a> {
     }
 
     /// Starts it with these arguments.
-    pub(super) async fn run(mut self, what: &str, args: impl IntoIterator<Item = impl Into<String>>) -> Running {
+    pub(super) async fn run(
+        mut self,
+        what: &str,
+        args: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Running {
         let args = args.into_iter().map(Into::into);
         let args: Vec<String> = std::iter::once(what.to_owned()).chain(args).collect();
         self.body["Cmd"] = json!(args);
@@ -45,7 +49,7 @@ impl<'a> Stranger<'a> {
     pub(super) async fn flapping(mut self) -> Running {
         let check = "test -e /tmp/x && rm /tmp/x || { touch /tmp/x; false; }";
         self.body["Healthcheck"] =
-            json!({"Test": ["CMD-SHELL", check], "Interval": 1_000_000_000, "Retries": 1});
+            json!({"Test": ["CMD-SHELL", check], "Interval": 2_000_000_000, "Retries": 1});
         self.run("serve", [""; 0]).await
     }
 }
