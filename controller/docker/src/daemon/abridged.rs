@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(out["Actor"]["Attributes"]["exitCode"], "137");
         assert_eq!(out["Actor"]["Attributes"]["name"], "web");
         assert_eq!((&out["Actor"]["ID"], &out["time"]), (&json!("ab"), &json!(1)));
-        assert!(out.to_string().len() < 100_000);
+        assert!(out.to_string().len() < 200_000);
         let two = format!("{event}\n{}\n", json!({"Action": "start"}));
         let out = abridged(two.as_bytes(), 100);
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 2);
