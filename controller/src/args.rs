@@ -74,7 +74,7 @@ pub(crate) struct Args {
     )]
     pub(crate) trusted_proxies: Vec<aegis_server::TrustedProxy>,
     /// Names or addresses of this machine, or container, at which nothing but /webhook and /healthz is offered: those on
-    /// the network of the workloads.
+    /// the network of the workloads. What comes from that network has no more by another address.
     #[arg(
         long,
         env = "AEGIS_ALERTS_ONLY_AT",

@@ -1,11 +1,13 @@
 //! Whom requests come from, and what is offered at which address: names in the arguments, looked up before anything is
 //! served. Does I/O.
 
+mod networks;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use aegis_api::hosts::OwnHosts;
-use aegis_server::TrustedProxies;
+use aegis_server::{AlertsOnly, TrustedProxies};
 use anyhow::Context as _;
 
 use crate::args::Args;
@@ -20,8 +22,8 @@ const NONE: &str = "none";
 pub(crate) struct Reach {
     /// Proxies that are believed.
     pub(crate) proxies: TrustedProxies,
-    /// Addresses at which there is only the entrance for alerts.
-    pub(crate) alerts_only: Vec<IpAddr>,
+    /// Where workloads are: there is only the entrance for alerts.
+    pub(crate) alerts_only: AlertsOnly,
     /// Names that are ours.
     pub(crate) hosts: OwnHosts,
 }
@@ -29,11 +31,20 @@ pub(crate) struct Reach {
 impl Reach {
     /// Of the arguments; takes the proxies out of them.
     pub(crate) async fn of(args: &mut Args) -> anyhow::Result<Self> {
-        let proxies = TrustedProxies::from(std::mem::take(&mut args.trusted_proxies));
+        let addresses = own_addresses(&args.alerts_only_at).await?;
+        let networks = networks::of(&addresses);
+        if !addresses.is_empty() {
+            tracing::info!(
+                ?addresses,
+                ?networks,
+                "nothing but alerts is taken from where workloads are"
+            );
+        }
+        let proxies = TrustedProxies::from(std::mem::take(&mut args.trusted_proxies)).apart_from(&networks);
         proxies.refresh().await;
         Ok(Self {
             proxies,
-            alerts_only: own_addresses(&args.alerts_only_at).await?,
+            alerts_only: AlertsOnly::new(addresses, networks),
             hosts: own_hosts(args),
         })
     }

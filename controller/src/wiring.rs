@@ -128,11 +128,12 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     tasks.spawn("inhibited alerts", |shutdown| {
         aegis_server::release(holding, shutdown)
     });
+    let workloads = state.config.alerts_only.clone();
     let router = aegis_server::router(state);
     tasks.spawn("audit head", |shutdown| heads.run(shutdown));
     let serving = tls.clone();
     tasks.try_spawn("http", move |shutdown| async move {
-        Ok(aegis_server::serve(listener, serving, router, shutdown).await?)
+        Ok(aegis_server::serve(listener, serving, router, workloads, shutdown).await?)
     });
     if let Some(tls) = tls.clone() {
         tasks.spawn("certificate", |shutdown| async move {

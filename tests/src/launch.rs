@@ -25,6 +25,8 @@ pub struct Launch {
     state: PathBuf,
     templates: PathBuf,
     listen: SocketAddr,
+    /// Whether it listens at all addresses, and not just at that.
+    everywhere: bool,
     gateway: IpAddr,
     flags: Vec<String>,
     env: BTreeMap<String, String>,
@@ -52,6 +54,7 @@ impl Launch {
             state: world.state(),
             templates: repository().join("lb-templates"),
             listen: free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            everywhere: false,
             gateway: world.gateway(),
             flags: Vec::new(),
             env,
@@ -61,6 +64,16 @@ impl Launch {
     /// Listens where the world's containers reach it.
     pub fn reachable_from_containers(mut self) -> Self {
         self.listen = free_port(self.gateway);
+        self.env("AEGIS_INSECURE", "true")
+    }
+
+    /// Listens at every address of this machine, as a controller in a container does.
+    pub fn reachable_everywhere(mut self) -> Self {
+        self.listen = SocketAddr::new(
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            free_port(Ipv4Addr::UNSPECIFIED.into()).port(),
+        );
+        self.everywhere = true;
         self.env("AEGIS_INSECURE", "true")
     }
 
@@ -162,7 +175,9 @@ impl Launch {
         let wanted = std::env::var("RUST_LOG").map(|filter| ("RUST_LOG", filter));
         command.env_clear().envs(&self.env).envs(wanted.ok());
         command.arg("--state-dir").arg(&self.state);
-        command.arg("--listen").arg(self.listen.to_string());
+        let all = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), self.listen.port());
+        let listen = if self.everywhere { all } else { self.listen };
+        command.arg("--listen").arg(listen.to_string());
         command.arg("--lb-templates").arg(&self.templates);
         command.args(&self.flags).current_dir(&self.folder);
         command

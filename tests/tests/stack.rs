@@ -55,6 +55,16 @@ fn every_container_of_the_stack_is_bounded_in_memory_and_processes_and_has_no_mo
 }
 
 #[test]
+fn the_controller_is_no_way_from_the_network_of_workloads_to_its_own() {
+    let (_, agent) = services()
+        .into_iter()
+        .find(|(name, _)| name == "aegis-agent")
+        .expect("the controller is in the stack");
+    assert_eq!(agent["sysctls"]["net.ipv4.ip_forward"], 0);
+    assert_eq!(agent["sysctls"]["net.ipv4.conf.all.rp_filter"], 1);
+}
+
+#[test]
 fn workloads_share_a_network_with_the_controllers_webhook_alone() {
     for (name, service) in services() {
         let networks: Vec<String> = match &service["networks"] {

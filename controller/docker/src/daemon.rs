@@ -4,6 +4,7 @@
 //! JSON (see [`wire`]), so that nothing a container has is lost or refused. Every call opens a connection of its own, so an
 //! engine that was restarted is simply there again, and has a bound in time.
 
+mod abridged;
 mod archive;
 mod create;
 mod exec;
@@ -174,7 +175,7 @@ impl Docker {
         let target = format!("/containers/json?all=true&filters={filters}");
         let rows = self
             .place
-            .get_with("list containers", &target, convert::list)
+            .get_abridged("list containers", &target, convert::list)
             .await?;
         rows.ok_or_else(|| failure::odd("list containers", "the answer is no list"))
     }

@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             closeness: aegis_planning::correlation::burst::Closeness::NONE,
             allowed_origins: Vec::new(),
             trusted_proxies: aegis_server::TrustedProxies::default(),
-            alerts_only: Vec::new(),
+            alerts_only: aegis_server::AlertsOnly::default(),
             tls: false,
             host_mounts: aegis_planning::admission::HostMounts::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         () = pump(store.clone(), feed, shutdown.clone()) => {}
         () = note(store, events) => {}
         () = aegis_server::tally(state.clone(), shutdown.clone()) => {}
-        ended = serve(listener, None, router(state.clone()), shutdown.clone()) => ended?,
+        ended = serve(listener, None, router(state.clone()), aegis_server::AlertsOnly::default(), shutdown.clone()) => ended?,
         ended = tokio::signal::ctrl_c() => ended?,
     }
     Ok(())

@@ -1,12 +1,16 @@
 //! Request bodies: bounded in size and in time, and refused with a readable answer. Content types are not trusted.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use crate::room::Share;
+use crate::serve::Peer;
+use crate::state::ServerState;
 use crate::status::Status;
 
 /// The largest body of the API, bytes.
@@ -27,16 +31,60 @@ impl<const LIMIT: usize, S: Send + Sync> FromRequest<S> for BoundedBody<LIMIT> {
     }
 }
 
+/// The whole body of a message with alerts, with its share of the memory that there is for them.
+pub(crate) struct AlertBody {
+    pub(crate) bytes: Bytes,
+    pub(crate) share: Share,
+}
+
+impl FromRequest<ServerState> for AlertBody {
+    type Rejection = Status;
+
+    async fn from_request(request: Request, state: &ServerState) -> Result<Self, Status> {
+        let peer = request.extensions().get::<Peer>();
+        let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
+        let mut share = state.alert_bytes.share(from);
+        let body = request.into_body();
+        let bytes = tokio::time::timeout(READ_TIMEOUT, shared(body, ALERT_LIMIT, &mut share));
+        let bytes = bytes.await.unwrap_or_else(|_| Err(slow()))?;
+        Ok(Self { bytes, share })
+    }
+}
+
+/// A whole body of at most so many bytes, each of which is accounted for before it is kept.
+async fn shared(mut body: Body, limit: usize, share: &mut Share) -> Result<Bytes, Status> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| unreadable(&error))?.into_data() else {
+            continue;
+        };
+        if whole.len().saturating_add(data.len()) > limit {
+            return Err(Status::too_large(limit));
+        }
+        if !share.grow(data.len()) {
+            return Err(Status::no_room());
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Status {
+    Status::bad_request(format!("the body of the request could not be read: {error}"))
+}
+
+fn slow() -> Status {
+    Status::timeout("the body of the request took too long to arrive")
+}
+
 /// A whole body of at most so many bytes, within that time.
 pub(crate) async fn read(body: Body, limit: usize, time: Duration) -> Result<Bytes, Status> {
     let body = Limited::new(body, limit);
     match tokio::time::timeout(time, body.collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Status::too_large(limit)),
-        Ok(Err(error)) => Err(Status::bad_request(format!(
-            "the body of the request could not be read: {error}"
-        ))),
-        Err(_) => Err(Status::timeout("the body of the request took too long to arrive")),
+        Ok(Err(error)) => Err(unreadable(&error)),
+        Err(_) => Err(slow()),
     }
 }
 

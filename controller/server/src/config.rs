@@ -1,7 +1,5 @@
 //! How the server is set up. Pure data.
 
-use std::net::IpAddr;
-
 use aegis_api::hosts::OwnHosts;
 use aegis_planning::admission::HostMounts;
 use aegis_planning::correlation::burst::Closeness;
@@ -10,6 +8,7 @@ use secrecy::SecretString;
 
 use crate::auth::Role;
 use crate::proxies::TrustedProxies;
+use crate::reach::AlertsOnly;
 
 /// The server's configuration. Secrets are redacted in every debug output.
 #[derive(Debug)]
@@ -39,8 +38,8 @@ pub struct ServerConfig {
     pub trusted_proxies: TrustedProxies,
     /// Names that browsers and others know this controller by (`AEGIS_PUBLIC_HOSTS` and its own).
     pub own_hosts: OwnHosts,
-    /// Addresses of this controller at which nothing but the webhook is offered (`AEGIS_ALERTS_ONLY_AT`).
-    pub alerts_only: Vec<IpAddr>,
+    /// Where workloads are, to which nothing but the webhook is offered (`AEGIS_ALERTS_ONLY_AT`).
+    pub alerts_only: AlertsOnly,
     /// It speaks TLS itself, so cookies are for that alone.
     pub tls: bool,
     /// Folders of the host that templates of operators may mount.

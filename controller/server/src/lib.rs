@@ -32,6 +32,7 @@ mod pump;
 mod reach;
 mod refusal;
 mod request;
+mod room;
 mod router;
 mod security;
 mod serve;
@@ -56,6 +57,7 @@ pub use notifications::{
 };
 pub use proxies::{TrustedProxies, TrustedProxy};
 pub use pump::pump;
+pub use reach::AlertsOnly;
 pub use router::router;
 pub use serve::serve;
 pub use state::{

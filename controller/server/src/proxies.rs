@@ -59,6 +59,8 @@ impl TrustedProxy {
 #[derive(Clone, Default)]
 pub struct TrustedProxies {
     named: Arc<[TrustedProxy]>,
+    /// Networks on which none is, whatever their names stand for.
+    apart: Arc<[IpNet]>,
     found: Arc<RwLock<Vec<IpAddr>>>,
 }
 
@@ -72,12 +74,23 @@ impl From<Vec<TrustedProxy>> for TrustedProxies {
     fn from(named: Vec<TrustedProxy>) -> Self {
         Self {
             named: named.into(),
+            apart: Arc::default(),
             found: Arc::default(),
         }
     }
 }
 
 impl TrustedProxies {
+    /// The same, but for what is on these networks: a container may take any name there that none has yet, such as a
+    /// proxy's that is being replaced.
+    #[must_use]
+    pub fn apart_from(self, networks: &[IpNet]) -> Self {
+        Self {
+            apart: networks.into(),
+            ..self
+        }
+    }
+
     /// Looks names up, again and again, until the process ends. Returns at once where there are none.
     pub async fn keep_up(&self) {
         let names = || {
@@ -106,6 +119,9 @@ impl TrustedProxies {
 
     fn trust(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
+        if self.apart.iter().any(|network| network.contains(&peer)) {
+            return false;
+        }
         let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
         self.named.iter().any(|proxy| proxy.holds(peer)) || found.contains(&peer)
     }
@@ -247,6 +263,18 @@ mod tests {
             let error = wrong.parse::<TrustedProxy>().unwrap_err();
             assert!(error.contains("is no proxy: use an address"), "{wrong}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_takes_a_proxys_name_where_workloads_are_is_not_believed() {
+        let named = proxies(&["localhost", "10.0.0.0/8"]).apart_from(&["127.0.0.0/8".parse().unwrap()]);
+        named.refresh().await;
+        assert!(!named.trust(ip("127.0.0.1")) && !named.trust(ip("::ffff:127.0.0.1")));
+        assert!(named.trust(ip("10.0.0.1")));
+        assert_eq!(
+            named.client(ip("127.0.0.1"), &from("203.0.113.5")),
+            ip("127.0.0.1")
+        );
     }
 
     #[tokio::test]

@@ -19,10 +19,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::reach::Local;
+use crate::reach::{AlertsOnly, Local};
 use crate::tls::Tls;
 pub(crate) use doors::Pass;
-use doors::{Doors, Entered};
+use doors::{Doors, Entered, Side};
 use stalled::WriteTimeout;
 
 /// Where a request came from: the other end of its connection.
@@ -48,11 +48,12 @@ const GRACE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` on `listener`, with TLS where there is a certificate, until `shutdown`, then lets requests under way end,
-/// for ten seconds at most.
+/// for ten seconds at most. `workloads`: of whose networks no crowd keeps others out.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     router: Router,
+    workloads: AlertsOnly,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let doors = Arc::new(Doors::default());
@@ -63,7 +64,7 @@ pub async fn serve(
             Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
             accepted = accept(&listener) => match accepted {
                 // Where there is no room for it, it ends here.
-                Ok((stream, peer)) => if let Some(entered) = doors.enter(peer.ip()) {
+                Ok((stream, peer)) => if let Some(entered) = doors.enter(peer.ip(), side(&workloads, peer, &stream)) {
                     let ends = Ends { peer: Peer(peer), local: stream.local_addr().ok().map(Local) };
                     let (router, shutdown) = (router.clone(), shutdown.clone());
                     match tls.clone() {
@@ -84,6 +85,14 @@ pub async fn serve(
         tracing::warn!("connections that did not end in time are cut");
     }
     Ok(())
+}
+
+fn side(workloads: &AlertsOnly, peer: SocketAddr, stream: &TcpStream) -> Side {
+    let local = stream.local_addr().ok().map(|local| local.ip());
+    match workloads.holds(Some(peer.ip()), local) {
+        true => Side::Workloads,
+        false => Side::Others,
+    }
 }
 
 /// Where a connection comes from and which address of ours it was made to.
@@ -211,7 +220,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, None, router, shutdown.clone()));
+        let serving = tokio::spawn(serve(
+            listener,
+            None,
+            router,
+            AlertsOnly::default(),
+            shutdown.clone(),
+        ));
         let mut idle = TcpStream::connect(address).await.unwrap();
         let mut busy = TcpStream::connect(address).await.unwrap();
         busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -23,6 +23,7 @@ use crate::metrics::HttpMetrics;
 use crate::notifications::Notifications;
 use crate::places::Places;
 use crate::probes::Readiness;
+use crate::room::Room;
 
 /// Most WebSocket clients at once, and of one sender.
 pub(crate) const MAX_CLIENTS: usize = 256;
@@ -41,6 +42,9 @@ const MAX_ENTERING: usize = 64;
 const MAX_ENTERING_LATE: usize = 4;
 /// Most requests at once that may be Slack's: anybody can send them.
 const MAX_INTERACTIONS: usize = 16;
+/// Most bytes of alerts in memory at once, as sent and as read, and of one sender's address; more get 503 with `Retry-After`.
+const ALERT_BYTES: usize = 96 << 20;
+const ALERT_BYTES_EACH: usize = 24 << 20;
 /// Most searches of the runbook at once.
 const MAX_SEARCHES: usize = 4;
 
@@ -158,6 +162,7 @@ pub struct Shared {
     pub(crate) planners: Arc<Places>,
     pub(crate) searches: Semaphore,
     pub(crate) requests: Arc<Places>,
+    pub(crate) alert_bytes: Arc<Room>,
     pub(crate) entrance: Arc<Semaphore>,
     pub(crate) late_entrance: Arc<Semaphore>,
     pub(crate) readiness: Readiness,
@@ -188,6 +193,7 @@ impl ServerState {
             planners: Places::new(MAX_PLANNERS, PLANNERS_EACH),
             searches: Semaphore::new(MAX_SEARCHES),
             requests: Places::new(MAX_REQUESTS, REQUESTS_EACH),
+            alert_bytes: Room::new(ALERT_BYTES, ALERT_BYTES_EACH),
             entrance: Arc::new(Semaphore::new(MAX_ENTERING)),
             late_entrance: Arc::new(Semaphore::new(MAX_ENTERING_LATE)),
             readiness: Readiness::default(),

@@ -228,6 +228,12 @@ impl Status {
         status
     }
 
+    /// There is no room for a body now: senders repeat it.
+    pub(crate) fn no_room() -> Self {
+        let what = "the alerts that are under way take all memory there is for them, or all there is for this address: send this again in a moment";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", what)
+    }
+
     /// Too often: come back after so many seconds.
     pub(crate) fn come_back(what: &'static str, seconds: u64) -> Self {
         let mut status = Self::too_many(what);

@@ -29,7 +29,7 @@ pub(crate) fn config() -> ServerConfig {
         // Most tests are about each alert by itself.
         closeness: aegis_planning::correlation::burst::Closeness::NONE,
         allowed_origins: Vec::new(),
-        alerts_only: Vec::new(),
+        alerts_only: crate::AlertsOnly::default(),
         tls: false,
         own_hosts: aegis_api::hosts::OwnHosts::new([
             "aegis-agent",

@@ -7,6 +7,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::abridged::Abridged;
 use super::lines::Lines;
 use super::wire::{Body, encoded};
 use super::{Docker, failure, target};
@@ -82,6 +83,7 @@ impl Docker {
         let body = self.place.send(LISTENING, Method::GET, &target, None).await?;
         let events = Events {
             body: Some(body),
+            abridged: Abridged::default(),
             buffer: Vec::new(),
         };
         Ok(stream::unfold(events, |mut events| async move {
@@ -131,6 +133,8 @@ impl Log {
 
 struct Events {
     body: Option<Body>,
+    /// An event has its container's labels, however many there are.
+    abridged: Abridged,
     buffer: Vec<u8>,
 }
 
@@ -150,11 +154,13 @@ impl Events {
             }
             let body = self.body.as_mut()?;
             let failed = match body.chunk(LISTENING).await {
-                Some(Ok(chunk)) if self.buffer.len() + chunk.len() <= EVENT_LIMIT => {
-                    self.buffer.extend_from_slice(&chunk);
-                    continue;
+                Some(Ok(chunk)) => {
+                    self.abridged.feed(&chunk, &mut self.buffer);
+                    if self.buffer.len() <= EVENT_LIMIT {
+                        continue;
+                    }
+                    failure::odd(LISTENING, "an event is longer than 1 MiB")
                 }
-                Some(Ok(_)) => failure::odd(LISTENING, "an event is longer than 1 MiB"),
                 Some(Err(error)) => error,
                 None => failure::unreachable(LISTENING, "the engine ended the stream"),
             };

@@ -12,6 +12,7 @@ use hyper::{Method, Request, Response};
 use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::abridged::Abridged;
 use super::failure;
 use crate::engine::{EngineError, EngineResult};
 use crate::http1::{self, Link};
@@ -97,6 +98,24 @@ impl Endpoint {
             .await
     }
 
+    /// The same of a list of containers, of which what their authors made endless is left out.
+    pub(super) async fn get_abridged<T>(
+        &self,
+        operation: &str,
+        target: &str,
+        read: impl FnOnce(&[u8]) -> serde_json::Result<T>,
+    ) -> EngineResult<T> {
+        let mut body = self.send(operation, Method::GET, target, None).await?;
+        let (mut abridged, mut text) = (Abridged::default(), Vec::new());
+        while let Some(chunk) = body.chunk(operation).await {
+            abridged.feed(&chunk?, &mut text);
+            if text.len() > BODY_LIMIT {
+                return Err(too_long(operation));
+            }
+        }
+        read(&text).map_err(|error| no_json(operation, &error))
+    }
+
     /// GET of a JSON document of which `read` takes what it wants.
     pub(super) async fn get_with<T>(
         &self,
@@ -158,13 +177,14 @@ impl Body {
             .await
             .map_err(|error| failure::transport(operation, &error))?;
         if !whole {
-            return Err(failure::odd(
-                operation,
-                format!("the answer is longer than {BODY_LIMIT} bytes"),
-            ));
+            return Err(too_long(operation));
         }
         Ok(text)
     }
+}
+
+fn too_long(operation: &str) -> EngineError {
+    failure::odd(operation, format!("the answer is longer than {BODY_LIMIT} bytes"))
 }
 
 fn no_json(operation: &str, error: &serde_json::Error) -> EngineError {

@@ -1,7 +1,7 @@
 //! What came over the wire as one JSON value, whatever it was packed and written in. Pure.
 
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use serde_json::{Map, Value};
 
 use super::bytes::{self, Undecodable};
@@ -9,6 +9,8 @@ use super::cloud_events;
 use crate::body::ALERT_LIMIT;
 use crate::compat::read_value;
 
+/// Most bytes that a body may take once it is read; see [`tree_bytes`]. Some 3,000 alerts with twenty labels each.
+const TREE: usize = 20 << 20;
 /// Most fields of a form.
 const FIELDS: usize = 1000;
 
@@ -27,31 +29,63 @@ pub(super) struct Content {
 pub(super) enum NoContent {
     /// How it is packed is not known, or wrong.
     Packed(Undecodable),
+    /// It has more values than so many bytes of memory hold.
+    TooMany(usize),
     /// It is neither JSON nor a form.
     Neither(String),
 }
 
 /// The value of a body. A form is an object of its fields; JSON in a form's `payload` is that.
 pub(super) fn content(headers: &HeaderMap, body: &[u8]) -> Result<Content, NoContent> {
-    let header = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let unpacked = bytes::unpacked(body, header(CONTENT_ENCODING), ALERT_LIMIT).map_err(NoContent::Packed)?;
-    let text = bytes::text(&unpacked);
+    read(headers, opened(headers, body)?)
+}
+
+/// The text of a body, unpacked, of which no more can be made than there is room for.
+pub(super) fn opened(headers: &HeaderMap, body: &[u8]) -> Result<String, NoContent> {
+    let encoding = header(headers, CONTENT_ENCODING);
+    let unpacked = bytes::unpacked(body, encoding, ALERT_LIMIT).map_err(NoContent::Packed)?;
+    let text = bytes::text(&unpacked).into_owned();
+    match tree_bytes(&text) <= TREE {
+        true => Ok(text),
+        false => Err(NoContent::TooMany(TREE)),
+    }
+}
+
+/// About how many bytes a text takes as a tree of values, beside copies of the text: an object has a node with room for eleven
+/// entries, however few it has. Signs within strings count as well, so it is rather too much.
+pub(super) fn tree_bytes(text: &str) -> usize {
+    let values: usize = text
+        .bytes()
+        .map(|byte| match byte {
+            b'{' => 700,
+            b'[' => 160,
+            b',' | b':' => 48,
+            _ => 0,
+        })
+        .sum();
+    values.saturating_add(text.len().saturating_mul(3))
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// The value of a body that was opened.
+pub(super) fn read(headers: &HeaderMap, text: String) -> Result<Content, NoContent> {
     let binary = cloud_events::is_binary(headers);
     let (value, twice, text) = match json(&text) {
         Ok((value, twice, text)) => (value, twice, text),
-        Err(why) => match form(header(CONTENT_TYPE), &text) {
+        Err(why) => match form(header(headers, CONTENT_TYPE), &text) {
             Some(value) => {
                 let text = value.to_string();
                 (value, Vec::new(), text)
             }
             // Data of an event need not be JSON.
             None if binary && text.trim().is_empty() => (Value::Null, Vec::new(), String::new()),
-            None if binary => (Value::from(&*text), Vec::new(), String::new()),
+            None if binary => (Value::from(text), Vec::new(), String::new()),
             None => return Err(NoContent::Neither(why)),
         },
     };
@@ -101,4 +135,36 @@ fn form(content_type: &str, text: &str) -> Option<Value> {
         .and_then(|text| json(text).ok())
         .filter(|(value, _, _)| value.is_object());
     Some(inner.map_or(Value::Object(fields), |(value, _, _)| value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i12_a_body_that_becomes_many_times_its_size_is_refused_before_it_is_read() {
+        let headers = HeaderMap::new();
+        let objects = format!("[{}1]", r#"{"":{"":{}}},"#.repeat(70_000));
+        let keys = format!("{{{}\"z\":1}}", r#""":[],"#.repeat(150_000));
+        for text in [objects, keys, "[".repeat(1 << 20)] {
+            assert!(text.len() <= ALERT_LIMIT);
+            let refused = opened(&headers, text.as_bytes());
+            assert!(matches!(refused, Err(NoContent::TooMany(_))), "{}", &text[..20]);
+        }
+    }
+
+    #[test]
+    fn a_group_of_alerts_that_fills_a_body_is_read() {
+        let alert = serde_json::json!({"status": "firing", "startsAt": "2026-01-01T00:00:00Z", "fingerprint": "0123456789abcdef",
+            "labels": {"alertname": "HighMemory", "container": "web-1", "severity": "critical", "instance": "10.0.0.1:9100"},
+            "annotations": {"summary": "web-1 uses 91 % of its memory, and more by the minute"}});
+        let mut alerts = vec![alert; 10];
+        let body = |alerts: &[Value]| serde_json::json!({"version": "4", "alerts": alerts}).to_string();
+        let most = 10 * ALERT_LIMIT / body(&alerts).len();
+        alerts = alerts.iter().cycle().take(most).cloned().collect();
+        let text = body(&alerts);
+        assert!(text.len() > ALERT_LIMIT * 9 / 10);
+        let read = content(&HeaderMap::new(), text.as_bytes()).unwrap();
+        assert_eq!(read.value["alerts"].as_array().unwrap().len(), most);
+    }
 }

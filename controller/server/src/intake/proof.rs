@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::authenticity::{Claim, Unproved, check};
 use crate::auth::{Identity, Role, Source, authorize};
-use crate::body::{ALERT_LIMIT, BoundedBody};
+use crate::body::AlertBody;
 use crate::refusal::Refusal;
 use crate::serve::Peer;
 use crate::state::ServerState;
@@ -56,8 +56,11 @@ pub(crate) async fn prove(State(state): State<ServerState>, mut request: Request
         return Refusal::from(Status::too_many(why)).into_response();
     }
     let (parts, body) = request.into_parts();
-    let bytes = match BoundedBody::<ALERT_LIMIT>::from_request(Request::new(body), &()).await {
-        Ok(bytes) => bytes.0,
+    let mut unread = Request::new(body);
+    unread.extensions_mut().extend(parts.extensions.clone());
+    // Held until the answer: the body is read once more below, of the same bytes.
+    let AlertBody { bytes, share: _share } = match AlertBody::from_request(unread, &state).await {
+        Ok(body) => body,
         Err(status) => return Refusal::from(status).into_response(),
     };
     let proved = proved(&state, &source, &parts.headers, &bytes);

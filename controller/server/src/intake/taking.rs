@@ -12,13 +12,13 @@ use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::body::{NoContent, content};
+use super::body::{NoContent, opened, read, tree_bytes};
 use super::bytes::Undecodable;
 use super::report::{Report, State as Stands};
 use super::sender::{Reports, Sender};
 use super::unreadable::Kept;
 use crate::auth::{Acting, Identity, Need};
-use crate::body::{ALERT_LIMIT, BoundedBody};
+use crate::body::AlertBody;
 use crate::compat::{Alert, Ended, Known, Message, Taken, WEBHOOK, names_something, take};
 use crate::refusal::{Fault, Refusal};
 use crate::state::ServerState;
@@ -33,7 +33,7 @@ const NOTED: &str = "SenderNotes";
 /// Longest reason that is reported, characters.
 const REASON: usize = 400;
 
-type Body = Result<BoundedBody<ALERT_LIMIT>, Status>;
+type Body = Result<AlertBody, Status>;
 
 /// Where alerts come in.
 #[derive(Debug)]
@@ -184,14 +184,23 @@ struct Tally {
 impl Desk<'_> {
     async fn receive(&self, headers: &HeaderMap, body: Body) -> Response {
         let guess = self.source.sender.unwrap_or(Sender::AegisOps);
-        let bytes = match body {
-            Ok(body) => body.0,
+        let AlertBody { bytes, mut share } = match body {
+            Ok(body) => body,
+            // It comes again.
+            Err(status) if status.code == StatusCode::SERVICE_UNAVAILABLE => {
+                return Refusal::from(status).into_response();
+            }
             Err(status) => {
                 self.keep(guess, &status.message, 0, "").await;
                 return Refusal::from(status).into_response();
             }
         };
-        let content = match content(headers, &bytes) {
+        let opened = match opened(headers, &bytes) {
+            Ok(text) if share.grow(tree_bytes(&text)) => Ok(text),
+            Ok(_) => return Refusal::from(Status::no_room()).into_response(),
+            Err(why) => Err(why),
+        };
+        let content = match opened.and_then(|text| read(headers, text)) {
             Ok(content) => content,
             Err(why) => return self.no_content(guess, why, &bytes).await,
         };
@@ -416,6 +425,13 @@ impl Desk<'_> {
             NoContent::Packed(Undecodable::Broken(name)) => (
                 StatusCode::BAD_REQUEST,
                 format!("the body is not {name}, as its Content-Encoding says"),
+            ),
+            NoContent::TooMany(most) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!(
+                    "the body has more values than there is room for: read, it may take {} MiB",
+                    most >> 20
+                ),
             ),
             NoContent::Neither(why) => {
                 let text = super::bytes::text(bytes);

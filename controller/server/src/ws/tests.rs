@@ -42,6 +42,7 @@ impl Listening {
             listener,
             None,
             server.router.clone(),
+            crate::AlertsOnly::default(),
             server.shutdown.clone(),
         ));
         Self { server, address }

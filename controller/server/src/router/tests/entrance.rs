@@ -107,6 +107,7 @@ async fn listening(server: &Server) -> SocketAddr {
         listener,
         None,
         server.router.clone(),
+        crate::AlertsOnly::default(),
         server.shutdown.clone(),
     ));
     address
