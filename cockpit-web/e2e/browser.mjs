@@ -2,9 +2,9 @@
 
 import { chromium } from "playwright-core";
 
-export function launch() {
+export function launch(further = []) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", ...further],
   });
 }

@@ -349,6 +349,45 @@ mod tests {
     }
 
     #[test]
+    fn what_a_variable_was_to_be_stands_in_no_error_which_others_read_too() {
+        let image = "image: web:1";
+        for template in [
+            "env: {PIN: 424242}",
+            "env: {PIN: true424242: no}",
+            "env: {PIN: [a, 424242]}",
+            "env: {PIN: {a: 424242}}",
+            "env: [PIN=424242]",
+            "env: PIN=424242",
+            "envValueFrom: {PIN: 424242}",
+            "env: {PIN: 424242}, command: 7",
+        ] {
+            let spec = format!("{{template: {{{image}, {template}}}}}");
+            no_pin(&spec);
+        }
+        no_pin("[{template: {env: {PIN: 424242}}}]");
+        no_pin("{template: [{env: {PIN: 424242}}]}");
+        no_pin("{container: {env: {PIN: 424242}}}");
+    }
+
+    fn no_pin(spec: &str) {
+        let text = format!(
+            "apiVersion: {}\nkind: Workload\nmetadata: {{name: web}}\nspec: {spec}\n",
+            crate::API_VERSION
+        );
+        let Ok(documents) = crate::yaml::parse(&text) else {
+            return;
+        };
+        let document = documents.into_iter().next().unwrap();
+        let errors = find("Workload")
+            .unwrap()
+            .decode(document.value.clone())
+            .unwrap_err();
+        let errors: Vec<_> = document.locate(errors).iter().map(ToString::to_string).collect();
+        assert!(!errors.is_empty(), "{spec}");
+        assert!(!errors.concat().contains("424242"), "{spec}: {errors:?}");
+    }
+
+    #[test]
     fn every_schema_compiles() {
         for info in KINDS.iter() {
             assert!(

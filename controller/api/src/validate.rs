@@ -9,6 +9,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Value, json};
 
+use crate::conceal::{CONCEALED, conceal};
 use crate::position::Position;
 
 /// Why a field is refused, in the words of the Kubernetes API (`details.causes[].reason`).
@@ -131,7 +132,11 @@ impl SchemaCheck {
     fn explain(&self, object: &Value, error: &ValidationError<'_>, out: &mut Vec<FieldError>) {
         let pointer = error.instance_path().as_str().to_owned();
         let field = field_path(object, &pointer);
-        let value = shown(error.instance());
+        let hidden = is_of_variables(&pointer);
+        let value = match hidden {
+            true => CONCEALED.to_owned(),
+            false => shown(&conceal(error.instance())),
+        };
         let join = |name: &str| joined(&field, name);
         let invalid = |allowed: String| FieldError::invalid(field.clone(), &value, allowed);
         let found = match error.kind() {
@@ -150,7 +155,11 @@ impl SchemaCheck {
                 };
                 let instance: &Value = error.instance();
                 let quoted = wanted == "string" && (instance.is_number() || instance.is_boolean());
-                let hint = if quoted { quote_it(&value) } else { String::new() };
+                let hint = match (quoted, hidden) {
+                    (true, true) => ": quote it".to_owned(),
+                    (true, false) => quote_it(&value),
+                    (false, _) => String::new(),
+                };
                 let message = format!("Invalid value: {value}: must be of type {wanted}{hint}");
                 FieldError::new(field.clone(), Cause::TypeInvalid, message)
             }
@@ -218,6 +227,13 @@ impl SchemaCheck {
             .map(|properties| properties.keys().cloned().collect())
             .unwrap_or_default()
     }
+}
+
+/// Whether the variables of a template stand there. What is wrong with a file is read by many who may not see their values.
+fn is_of_variables(pointer: &str) -> bool {
+    let parts = pointer.split('/');
+    let mut pairs = parts.clone().zip(parts.skip(1));
+    pairs.any(|(parent, part)| parent == "template" && matches!(part, "env" | "envValueFrom"))
 }
 
 /// The path of a field's own field; the object itself has no path.

@@ -26,7 +26,7 @@ use crate::door;
 use crate::page::Pages;
 
 const STYLE: &str = include_str!("../templates/style.css");
-const ALWAYS: [(HeaderName, HeaderValue); 5] = [
+const ALWAYS: [(HeaderName, HeaderValue); 6] = [
     (
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
@@ -37,6 +37,10 @@ const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
 ];
 /// How long the check may take.
 const CHECK: Duration = Duration::from_secs(2);
@@ -164,6 +168,24 @@ mod tests {
             .body(Body::empty())
             .unwrap();
         router(served).oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn no_page_of_another_origin_includes_or_frames_one_of_here() {
+        for path in ["/", "/style.css", "/healthz", "/no-such-page"] {
+            let response = answer("GET", path).await;
+            for (name, value) in [
+                ("cross-origin-resource-policy", "same-origin"),
+                ("x-frame-options", "DENY"),
+                ("cache-control", "no-store"),
+            ] {
+                assert_eq!(
+                    response.headers().get(name).map(HeaderValue::as_bytes),
+                    Some(value.as_bytes()),
+                    "{path}"
+                );
+            }
+        }
     }
 
     #[tokio::test]

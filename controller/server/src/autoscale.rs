@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use aegis_api::validate::Rules as _;
 use aegis_api::wire::{SimulationRequest, SimulationSummary, TraceRow};
 use aegis_api::workload::Autoscale;
 use aegis_api::{Duration, KindInfo, Workload};
@@ -13,11 +12,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Json, Router};
+use serde_json::json;
 
 use crate::body::BoundedBody;
 use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
+use crate::trial;
 
 /// The largest body here, bytes.
 const LIMIT: usize = 8 << 20;
@@ -86,11 +87,10 @@ fn spec(asked: &SimulationRequest, workload: Option<&Workload>) -> Result<Autosc
     let spec = asked.autoscale.clone().or(own).ok_or_else(|| {
         refused("autoscale: give what to try, or the name of a workload that has spec.autoscale".to_owned())
     })?;
-    let mut errors = Vec::new();
-    spec.rules("autoscale", &mut errors);
-    match errors.first() {
+    let whole = json!({"template": {"image": "tried"}, "autoscale": spec});
+    match trial::refusal(KindInfo::of::<Workload>(), &whole, "spec.autoscale") {
         None => Ok(spec),
-        Some(error) => Err(refused(error.to_string())),
+        Some(error) => Err(refused(error.to_string().trim_start_matches("spec.").to_owned())),
     }
 }
 
@@ -137,5 +137,47 @@ pub(crate) fn warn(response: &mut Response, before: &Workload, replicas: u32) {
     };
     if let Ok(value) = HeaderValue::from_str(&format!("299 - {note:?}")) {
         response.headers_mut().append(header::WARNING, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{Answer, Server};
+
+    async fn tried(server: &Server, autoscale: &Value) -> Answer {
+        let trace: Vec<Value> = (0..5).map(|at| json!({"at": at, "cpuPercent": 90})).collect();
+        let body = json!({"autoscale": autoscale, "trace": trace});
+        server.ask("POST", "/autoscale/simulate", Some(body)).await
+    }
+
+    #[tokio::test]
+    async fn no_more_is_tried_than_could_be_stored_so_that_a_viewer_keeps_no_processor_busy() {
+        let server = Server::start().await;
+        let (target, policy) = (
+            json!({"metric": "Cpu", "percent": 50}),
+            json!({"type": "Pods", "value": 1, "period": "1s"}),
+        );
+        let bounds = json!({"start": "0 8 * * *", "end": "0 9 * * *", "min": 1});
+        let spec = |targets: usize, schedule: usize, policies: usize| {
+            json!({"min": 1, "max": 4, "targets": vec![&target; targets], "schedule": vec![&bounds; schedule],
+                "scaleUp": {"policies": vec![&policy; policies]}})
+        };
+        let allowed = tried(&server, &spec(8, 16, 8)).await;
+        assert_eq!(allowed.code, 200, "{}", allowed.text);
+        for (spec, field) in [
+            (spec(9, 0, 0), "autoscale.targets: "),
+            (spec(1, 17, 0), "autoscale.schedule: "),
+            (spec(1, 0, 9), "autoscale.scaleUp.policies: "),
+            (
+                json!({"min": 1, "max": 201, "targets": [target]}),
+                "autoscale.max: ",
+            ),
+        ] {
+            let refused = tried(&server, &spec).await;
+            assert_eq!(refused.code, 400, "{}", refused.text);
+            assert!(refused.text.contains(field), "{}", refused.text);
+        }
     }
 }

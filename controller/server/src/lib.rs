@@ -42,6 +42,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod trial;
 mod written;
 mod ws;
 

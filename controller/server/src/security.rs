@@ -10,24 +10,23 @@ use axum::response::Response;
 
 /// For answers that bring no policy of their own: they are data.
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-const ALWAYS: [(HeaderName, HeaderValue); 4] = [
+/// What an answer holds is read by a page of another origin neither as an image nor as a script.
+const RESOURCES: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const ALWAYS: [(HeaderName, HeaderValue); 6] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (CONTENT_SECURITY_POLICY, POLICY),
+    (RESOURCES, HeaderValue::from_static("same-origin")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Adds them where an answer does not bring its own; what is about tokens and changes is never kept by anybody.
+/// Adds them where an answer does not bring its own.
 pub(crate) async fn headers(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let private = path.starts_with("/auth") || path.starts_with("/audit");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {
         headers.entry(name).or_insert(value);
-    }
-    if private {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
 }

@@ -13,8 +13,11 @@ pub(crate) const BEARER_PROTOCOL: &str = "aegis.bearer.";
 const SESSION_PROTOCOL: &str = "aegis.session.";
 /// The cookie of a browser session.
 const COOKIE_NAME: &str = "aegis_session";
-/// Most cookies of that name that are read: another program on this host can set some, too.
-const COOKIES: usize = 4;
+/// Most cookies of that name that are read. Another program on this host can set some, too: two for each part of an address,
+/// which browsers send before ours.
+const COOKIES: usize = 64;
+/// How long the cookie is. What is of another length is none of ours.
+const LENGTH: usize = 64;
 
 /// The token of a request: bearer, password (or user name, without a password) of Basic, or WebSocket sub-protocol.
 pub(super) fn token(headers: &HeaderMap) -> Option<String> {
@@ -68,7 +71,7 @@ pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = String> + '_ 
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
     pairs
-        .filter(|(name, _)| *name == COOKIE_NAME)
+        .filter(|(name, value)| *name == COOKIE_NAME && value.len() == LENGTH)
         .map(|(_, value)| value.to_owned())
         .take(COOKIES)
 }

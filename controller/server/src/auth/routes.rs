@@ -1,17 +1,20 @@
 //! `/auth`: how a browser gets a session and ends it, and who one is.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::Time;
 use aegis_api::access::{LinkMade, SessionView};
+use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderMap, LOCATION, SET_COOKIE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
+use bytes::Bytes;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -33,6 +36,8 @@ use crate::status::Status;
 const LIMIT: usize = 4096;
 /// How long one who comes in may take for what they send, and for a place to be free.
 const ENTER: Duration = Duration::from_secs(5);
+/// Who takes longer than this for what they send needs a place of the slow ones.
+const AT_ONCE: Duration = Duration::from_millis(500);
 const TOO_MANY: &str = "too many logins failed: wait a moment";
 /// What a link says that is no longer good. Nothing of the request is in it.
 const SPENT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>AegisOps</title>\
@@ -82,9 +87,9 @@ async fn login(
     let (parts, body) = request.into_parts();
     let sender = Sender::new(peer, parts.headers);
     let now = state.auth.now();
+    let body = sent(&state, body).await?;
     let entry = sender.enter(&state).await?;
     let address = entry.address;
-    let body = body::read(body, LIMIT, ENTER).await?;
     let login: Login = serde_json::from_slice(&body)
         .map_err(|_| Status::bad_request("the body is not {\"token\": \"…\"}"))?;
     let digest = Digest::of(login.token.expose_secret().trim());
@@ -103,6 +108,18 @@ async fn login(
     }
     state.auth.limiter.succeeded(address);
     Ok(begin(&state, &sender, holder.into(), What::Login, now).await)
+}
+
+/// What somebody sends who comes in: before they take a place of the entrance, which all who share their address need.
+async fn sent(state: &ServerState, body: Body) -> Result<Bytes, Status> {
+    let mut reading = pin!(body::read(body, LIMIT, ENTER));
+    if let Ok(read) = tokio::time::timeout(AT_ONCE, &mut reading).await {
+        return read;
+    }
+    let place = state.slow_entrance.try_acquire();
+    let _place =
+        place.map_err(|_| Status::too_many("too many are logging in slowly: try again in a moment"))?;
+    reading.await
 }
 
 /// A place of the entrance, while somebody is let in.
@@ -337,9 +354,9 @@ async fn redeem(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let (sender, now) = (Sender::new(peer, parts.headers), state.auth.now());
+    let body = sent(&state, body).await?;
     let entry = sender.enter(&state).await?;
     let address = entry.address;
-    let body = body::read(body, LIMIT, ENTER).await?;
     let once: Once = serde_json::from_slice(&body)
         .map_err(|_| Status::bad_request("the body is not {\"code\": \"…\"}"))?;
     let invited = state.auth.sessions.redeem(&once.code, now);

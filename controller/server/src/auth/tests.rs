@@ -149,6 +149,21 @@ async fn a_page_logs_in_reads_changes_with_its_csrf_token_and_logs_out() {
 }
 
 #[tokio::test]
+async fn cookies_that_another_port_of_the_host_sets_for_deeper_paths_keep_no_one_out() {
+    let server = Server::start().await;
+    let token = make(&server, "anna", "operator").await;
+    let (cookie, csrf) = login(&server, &token).await;
+    // Browsers send those of the deepest path first: two for each part of the longest address there is.
+    for (junk, count) in [("junk".to_owned(), 1000), ("0".repeat(64), 40)] {
+        let before = format!("aegis_session={junk}; ").repeat(count);
+        let sent = format!("{before}{cookie}");
+        let ours = [("cookie", sent.as_str()), ("x-csrf-token", csrf.as_str())];
+        let session = send(&server, "GET", "/auth/session", &ours, Value::Null).await;
+        assert_eq!(session.code, 200, "{count} of {junk}: {}", session.text);
+    }
+}
+
+#[tokio::test]
 async fn a_cookie_alone_which_every_port_of_the_host_is_sent_is_worth_nothing() {
     let server = Server::start().await;
     let token = make(&server, "anna", "admin").await;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use aegis_api::Workload;
 use aegis_api::alert_source::AlertSourceSpec;
-use aegis_api::validate::Rules as _;
+use aegis_api::{AlertSource, KindInfo, Workload};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::routing::{get, post};
@@ -24,6 +23,7 @@ use crate::compat::{Alert, Known, Message, WEBHOOK};
 use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
+use crate::trial;
 
 /// The largest request: a body in base64, and what is around it.
 const LIMIT: usize = 2 * ALERT_LIMIT;
@@ -69,10 +69,9 @@ async fn test(
     }
     let (source, spec) = match (&trial.source, &trial.spec) {
         (_, Some(spec)) => {
-            let mut errors = Vec::new();
-            spec.rules("spec", &mut errors);
-            if let Some(error) = errors.first() {
-                return Err(Status::bad_request(format!("{}: {}", error.field, error.message)).into());
+            let kind = KindInfo::of::<AlertSource>();
+            if let Some(error) = trial::refusal(kind, &json!(spec), "spec") {
+                return Err(Status::bad_request(error.to_string()).into());
             }
             (None, Some(spec.clone()))
         }

@@ -32,7 +32,7 @@ pub(super) async fn list(
     if query.watch {
         return watch::objects(&state, identity, &target, query, shape, sight);
     }
-    let page = page(&state, &target, &query)?;
+    let page = page(&state, &target, &query, sight)?;
     let metadata = page.metadata();
     let items = page.items.into_iter();
     let response = match shape {
@@ -82,11 +82,18 @@ pub(super) fn table(
 }
 
 /// The page that a query wants.
-fn page(state: &ServerState, target: &Target, query: &Query) -> Result<Page<Arc<Stored>>, Status> {
+fn page(
+    state: &ServerState,
+    target: &Target,
+    query: &Query,
+    sight: Sight,
+) -> Result<Page<Arc<Stored>>, Status> {
     let (revision, mut objects) = all_at(state, target.info, query.from.as_ref())?;
     let after = query.from.as_ref().map(|place| place.after.as_str());
     objects.retain(|object| {
-        target.is_ours() && after.is_none_or(|after| object.name() > after) && query.selector.selects(object)
+        target.is_ours()
+            && after.is_none_or(|after| object.name() > after)
+            && query.selector.selects(object, sight)
     });
     let all = query.selector.is_everything();
     Ok(Page::first(revision, objects, query.limit, all, |object| {
@@ -115,9 +122,14 @@ pub(crate) fn all_at(
 }
 
 /// The objects that a query selects, and the revision at which it did.
-pub(super) fn selected(state: &ServerState, target: &Target, query: &Query) -> (u64, Vec<Arc<Stored>>) {
+pub(super) fn selected(
+    state: &ServerState,
+    target: &Target,
+    query: &Query,
+    sight: Sight,
+) -> (u64, Vec<Arc<Stored>>) {
     let (revision, mut objects) = state.store.list_stored(target.info);
-    objects.retain(|object| target.is_ours() && query.selector.selects(object));
+    objects.retain(|object| target.is_ours() && query.selector.selects(object, sight));
     (revision, objects)
 }
 

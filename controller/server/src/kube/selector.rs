@@ -4,6 +4,7 @@ use aegis_runtime::Stored;
 use serde_json::Value;
 
 use crate::decoded::Decoded;
+use crate::sight::Sight;
 use crate::status::Status;
 
 /// Which objects a request is about.
@@ -47,14 +48,15 @@ impl Selector {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// Whether a stored object is among them. It is decoded only where something is asked of it.
-    pub(super) fn selects(&self, object: &Stored) -> bool {
-        self.is_everything() || self.matches(&object.value())
+    /// Whether a stored object is among them, as it is shown: a value that is hidden is not found out by selecting for it.
+    /// It is decoded only where something is asked of it.
+    pub(super) fn selects(&self, object: &Stored, sight: Sight) -> bool {
+        self.is_everything() || self.matches(&sight.shows(&object.value()))
     }
 
     /// The same of what may be decoded already.
-    pub(super) fn selects_decoded(&self, object: &Decoded) -> bool {
-        self.is_everything() || self.matches(object.value())
+    pub(super) fn selects_decoded(&self, object: &Decoded, sight: Sight) -> bool {
+        self.is_everything() || self.matches(object.shown(sight))
     }
 
     /// Whether an object is among them.

@@ -46,7 +46,7 @@ pub(super) fn objects(
     let lines = Arc::new(Lines::new(shape, sight, query.include, columns(target.info)));
     let (since, initial) = match query.since {
         Some(since) => (since, Vec::new()),
-        None => selected(state, target, &query),
+        None => selected(state, target, &query, sight),
     };
     let end = query.initial_events_end.then(|| initial_end(target, since));
     let changes = state.store.watch(Some(since)).map_err(Status::expired)?;
@@ -79,7 +79,7 @@ impl Lines {
         let object = state.decoded.of(&event.object);
         let old = event.old.as_ref().filter(|_| !selector.is_everything());
         let old = old.map(|old| state.decoded.of(old));
-        let verb = change(selector, event, &object, old.as_deref())?;
+        let verb = change(selector, self.sight, event, &object, old.as_deref())?;
         Some(self.write(verb, &object, event.resource_version))
     }
 }
@@ -88,14 +88,15 @@ impl Lines {
 /// matters.
 fn change(
     selector: &Selector,
+    sight: Sight,
     event: &StoreEvent,
     object: &Decoded,
     old: Option<&Decoded>,
 ) -> Option<&'static str> {
-    let selected = selector.selects_decoded(object);
+    let selected = selector.selects_decoded(object, sight);
     let matches = event.verb != Verb::Deleted && selected;
     let was = match (&event.old, old) {
-        (Some(_), Some(old)) => selector.selects_decoded(old),
+        (Some(_), Some(old)) => selector.selects_decoded(old, sight),
         // Everything is selected.
         (Some(_), None) => true,
         (None, _) => event.verb == Verb::Deleted && selected,

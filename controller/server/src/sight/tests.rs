@@ -58,6 +58,39 @@ async fn who_may_not_change_a_spec_sees_no_value_of_a_variable_and_who_may_sees_
 }
 
 #[tokio::test]
+async fn a_viewer_finds_out_no_value_by_selecting_for_it() {
+    let server = Server::start().await;
+    server.ask("POST", ALL, Some(workload())).await;
+    let (viewer, operator) = (token(&server, "viewer").await, token(&server, "operator").await);
+    for rest in ["", "&watch=true&timeoutSeconds=1", "&includeObject=Object"] {
+        for guess in [
+            "PASSWORD=hunter2",
+            "PASSWORD!=hunter2",
+            "PASSWORD=nope",
+            "PASSWORD!=nope",
+        ] {
+            let path = format!("{ALL}?fieldSelector=spec.template.env.{guess}{rest}");
+            let is_selected = async |token: &str| {
+                let seen = ask(&server, token, "GET", &path, "", "").await;
+                assert_eq!(seen.code, 200, "{path}: {}", seen.text);
+                seen.text.contains("web:1")
+            };
+            let differs = guess.contains("!=");
+            assert_eq!(
+                is_selected(&viewer).await,
+                differs,
+                "{path}: what is hidden equals no guess"
+            );
+            assert_eq!(
+                is_selected(&operator).await,
+                differs != guess.contains("hunter2"),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_viewer_was_shown_is_never_stored() {
     let server = Server::start().await;
     server.ask("POST", ALL, Some(workload())).await;

@@ -100,6 +100,48 @@ async fn logins_that_do_not_come_to_their_end_stop_no_other_client() {
     assert_eq!(answer.code, 200, "others log in: {}", answer.text);
 }
 
+#[tokio::test]
+async fn who_shares_the_address_of_logins_that_do_not_come_to_their_end_logs_in() {
+    let server = Server::start().await;
+    // As all do who come in by one port that the engine publishes.
+    let all = [172, 19, 0, 1];
+    let mut slow = tokio::task::JoinSet::new();
+    for path in ["/auth/login", "/auth/once/redeem"] {
+        for _ in 0..64 {
+            let router = server.router.clone();
+            let request = request("POST", path, all, &[], never());
+            slow.spawn(tower::ServiceExt::oneshot(router, request));
+        }
+    }
+    for _ in 0..2000 {
+        tokio::task::yield_now().await;
+    }
+    let login = json!({"token": "admin-token"}).to_string();
+    let answer = ask(&server, "POST", "/auth/login", all, &[], &login).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_by_no_browser_and_read_by_no_page_of_another_origin() {
+    let server = Server::start().await;
+    for path in [
+        WORKLOADS,
+        "/incidents",
+        "/metrics",
+        "/health",
+        "/docs",
+        "/no-such-route",
+    ] {
+        let answer = ask(&server, "GET", path, [10, 0, 0, 1], &[ADMIN], "").await;
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        assert_eq!(
+            answer.headers["cross-origin-resource-policy"], "same-origin",
+            "{path}"
+        );
+        assert_eq!(answer.headers["x-frame-options"], "DENY", "{path}");
+    }
+}
+
 async fn listening(server: &Server) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
