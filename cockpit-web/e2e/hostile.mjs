@@ -167,7 +167,7 @@ async function cookies(context, page) {
   assert.equal(await who(page), "admin");
 }
 
-/** A link of somebody else logs nobody in who is not asked, and no address leads elsewhere. */
+/** A link of somebody else logs no browser in that has not confirmed it, and no address leads elsewhere. */
 async function addresses(context, page) {
   const tab = await context.newPage();
   await tab.goto(`${base}/api${link}`);
