@@ -60,8 +60,8 @@ fn i1_to_i10_every_seed_converges_and_breaks_no_promise() {
 /// Loads of some levels, around each of which they come and go by a third within ten seconds, with everything else that can
 /// happen: people who scale, incidents, faults, deaths of the controller. The measure of flapping: a change of replicas by
 /// autoscaling that goes the other way than its one before is a *turn*, if no person and no incident set the replicas in between.
-/// Within one level there may be one turn, where the level before had not been reached yet; a second one is flapping (a level
-/// counts from when it has come and gone once: before, nothing is known of it). And
+/// Within one level there may be one turn, where the level before had not been reached yet; a second one is flapping. While a new
+/// level comes and goes for the first time (10 s) there may be two: what is done about the one before may be due just then. And
 /// nothing is scaled while an incident acts (I6).
 #[test]
 fn i6_what_is_scaled_by_its_load_converges_and_does_not_flap_whatever_else_happens() {

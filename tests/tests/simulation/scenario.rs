@@ -56,9 +56,9 @@ impl Load {
         ends.position(|end| secs < end).unwrap_or(last).min(last)
     }
 
-    /// The level that is known by then: of a new one nothing is known before it has come and gone once.
-    pub(crate) fn known_level(&self, secs: u64) -> usize {
-        self.level(secs.saturating_sub(SWING))
+    /// Whether the level at that time has come and gone once: before, what is done about it and about the one before mix.
+    pub(crate) fn is_settled(&self, secs: u64) -> bool {
+        self.level(secs) == self.level(secs.saturating_sub(SWING))
     }
 
     /// Requests in that second.

@@ -71,8 +71,8 @@ pub(crate) fn i6_nothing_is_scaled_while_an_incident_acts(evidence: &Evidence) -
     broken
 }
 
-/// Within a level of the load it turns once at most. What it does before a new level has come and gone once, it does about the
-/// one before.
+/// Within a level of the load it turns once at most; and while a new one comes and goes for the first time, once about the level
+/// before and once about the new one.
 pub(crate) fn i6_within_a_level_of_the_load_it_turns_once_at_most(evidence: &Evidence) -> Vec<String> {
     let Some(load) = &evidence.load else {
         return Vec::new();
@@ -81,7 +81,7 @@ pub(crate) fn i6_within_a_level_of_the_load_it_turns_once_at_most(evidence: &Evi
     let mut broken = Vec::new();
     // The way of the last change by autoscaling, and the turns of each level.
     let mut ways: BTreeMap<String, bool> = BTreeMap::new();
-    let mut turns: BTreeMap<(String, usize), Vec<Time>> = BTreeMap::new();
+    let mut turns: BTreeMap<(String, usize, bool), Vec<Time>> = BTreeMap::new();
     for record in &evidence.records {
         if record.object.info.kind == "Workload" && record.verb != Verb::Modified {
             // Another one of the same name begins.
@@ -96,12 +96,17 @@ pub(crate) fn i6_within_a_level_of_the_load_it_turns_once_at_most(evidence: &Evi
             continue;
         }
         let out = new.spec.replicas > old.spec.replicas;
-        let level = load.known_level(begun.age(record.at).as_secs());
+        let secs = begun.age(record.at).as_secs();
         if ways.insert(name.clone(), out) == Some(!out) {
-            turns.entry((name, level)).or_default().push(record.at);
+            let place = (name, load.level(secs), load.is_settled(secs));
+            turns.entry(place).or_default().push(record.at);
         }
     }
-    for ((name, level), turns) in turns.into_iter().filter(|(_, turns)| turns.len() > 1) {
+    let most = |is_settled: bool| if is_settled { 1 } else { 2 };
+    for ((name, level, _), turns) in turns
+        .into_iter()
+        .filter(|((.., is_settled), turns)| turns.len() > most(*is_settled))
+    {
         broken.push(format!(
             "workload {name} flaps: it turned at {turns:?}, all within level {level} of its load {:?}",
             load.levels
