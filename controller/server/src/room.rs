@@ -99,7 +99,7 @@ mod tests {
         let mut other = room.share(who(2));
         assert!(other.grow(4) && !other.grow(1), "all have a bound");
         drop(one);
-        assert!(other.grow(1) && again.grow(4));
+        assert!(other.grow(1) && again.grow(3));
         drop((again, other));
         let held = room.held();
         assert!(
