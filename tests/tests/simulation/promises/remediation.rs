@@ -159,17 +159,35 @@ pub(crate) fn i4_only_the_closed_set_of_changes(evidence: &Evidence) -> Vec<Stri
         let planned = withdrawn
             || approved.values().any(|plan| {
                 plan.target.as_str() == new.name()
-                    && plan.parent_generation == old.generation()
+                    && is_still_meant(evidence, plan, &old)
                     && patched(&plan.patch, &old.spec) == new.spec
             });
         if !wished && !planned && !autoscaling::is_own(&old, &new) {
             broken.push(format!(
-                "the spec of workload {} became {value} although it was not requested",
-                new.name()
+                "the spec of workload {} became {value} at {} although it was not requested; announced was {:?}, of generation {}",
+                new.name(),
+                record.at,
+                old.status.as_ref().and_then(|status| status.autoscale.as_ref()?.changes.last()),
+                old.generation(),
             ));
         }
     }
     broken
+}
+
+/// Whether a plan is made of this version of its workload, or of one that autoscaling alone has changed since: that makes no
+/// plan stale but one about replicas.
+fn is_still_meant(evidence: &Evidence, plan: &Plan, old: &Workload) -> bool {
+    let versions = evidence.workloads.get(plan.target.as_str()).into_iter().flatten();
+    let versions: Vec<&Workload> = versions.map(|(_, workload)| &**workload).collect();
+    let is_between = |pair: &&[&Workload]| {
+        pair[0].generation() >= plan.parent_generation && pair[1].generation() <= old.generation()
+    };
+    let changes = versions.windows(2).filter(|pair| pair[0].spec != pair[1].spec);
+    let by_others = changes
+        .filter(is_between)
+        .any(|pair| !autoscaling::is_own(pair[0], pair[1]));
+    plan.parent_generation <= old.generation() && !by_others
 }
 
 /// A plan that is carried out: who approved it, when it was applied, and to what.
