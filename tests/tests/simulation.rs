@@ -61,7 +61,7 @@ fn i1_to_i10_every_seed_converges_and_breaks_no_promise() {
 /// happen: people who scale, incidents, faults, deaths of the controller. The measure of flapping: a change of replicas by
 /// autoscaling that goes the other way than its one before is a *turn*, if no person and no incident set the replicas in between.
 /// Within one level there may be one turn, where the level before had not been reached yet; a second one is flapping. While a new
-/// level comes and goes for the first time (10 s) there may be two: what is done about the one before may be due just then. And
+/// level comes and goes for the first time, and that is measured (20 s), there may be two: what is done about the one before may be due just then. And
 /// nothing is scaled while an incident acts (I6).
 #[test]
 fn i6_what_is_scaled_by_its_load_converges_and_does_not_flap_whatever_else_happens() {

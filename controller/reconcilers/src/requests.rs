@@ -15,6 +15,7 @@ use std::time::Duration;
 use aegis_api::detector::Signal;
 use aegis_api::error::root_cause;
 use aegis_api::load_balancer::Server;
+use aegis_api::observed::ContainerState;
 use aegis_api::{Detector, Kind, LoadBalancer, Workload};
 use aegis_docker::LogQuery;
 use aegis_planning::autoscale::needs_requests;
@@ -118,6 +119,18 @@ async fn follow(context: &Context, name: &str) {
     };
     let container = balancer.spec.container.as_str();
     let traffic = context.samples.traffic();
+    // That no request comes to one that does not run does not say that there are none.
+    match context.engine.inspect(container).await {
+        Ok(Some(details)) if details.state == ContainerState::Running => {}
+        Ok(_) => {
+            traffic.set_unreadable(name, format!("container {container} does not run"));
+            return;
+        }
+        Err(error) => {
+            traffic.set_unreadable(name, root_cause(&error));
+            return;
+        }
+    }
     let mut lines = match context.engine.logs(container, query).await {
         Ok(lines) => lines,
         Err(error) => {
@@ -238,8 +251,11 @@ impl Servers {
 mod tests {
     use aegis_api::Time;
     use aegis_api::signals::{CLASSES, LATENCY_MS, Requests};
+    use aegis_docker_fake::{FakeEngine, RunSpec};
 
     use super::*;
+    use crate::context::Settings;
+    use crate::context::tests::over;
 
     const ALWAYS: Duration = Duration::from_secs(3600);
 
@@ -337,6 +353,23 @@ mod tests {
                 ("api", Some("web-2"), 1, 0, 102),
             ]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_load_balancer_that_does_not_run_requests_are_not_known_to_be_none() {
+        let engine = FakeEngine::default();
+        engine.run_container(&RunSpec::nginx("nginx")).unwrap();
+        let (context, _state) = over(&engine, Settings::default()).await;
+        let spec =
+            r#"{"container": "nginx", "backends": [{"workload": "web", "port": 80, "upstream": "web"}]}"#;
+        let spec = serde_json::from_str(spec).unwrap();
+        context.store.add::<LoadBalancer>("lb", &spec).await.unwrap();
+        engine.kill("nginx").unwrap();
+        follow(&context, "lb").await;
+        let traffic = context.samples.traffic();
+        assert_eq!(traffic.followed_since("lb"), None);
+        let why = traffic.unreadable("lb").unwrap_or_default();
+        assert!(why.contains("container nginx does not run"), "{why}");
     }
 
     #[test]

@@ -281,7 +281,8 @@ impl Process {
         });
     }
 
-    /// Counts the requests of the load, as if they stood in nginx's log: those that a replica was there to answer.
+    /// Counts the requests of the load, as if they stood in nginx's log: those that a replica was there to answer. The log ends
+    /// with nginx, and can be followed again once that runs.
     fn load(&mut self, world: &World, context: &Context) {
         let Some(load) = world.scenario.load.clone() else {
             return;
@@ -290,12 +291,17 @@ impl Process {
         let (engine, traffic) = (world.engine.clone(), context.samples.traffic().clone());
         let services = world.scenario.services.iter().filter(|service| service.balanced);
         let names: Vec<&'static str> = services.map(|service| service.name).collect();
-        traffic.set_followed(BALANCER, engine.now());
         let shutdown = self.shutdown.clone();
         self.spawn("load", async move {
             while !shutdown.is_cancelled() {
                 let now = engine.now();
-                for name in &names {
+                let runs = engine.is_serving(BALANCER);
+                match (runs, traffic.followed_since(BALANCER)) {
+                    (true, None) => traffic.set_followed(BALANCER, now),
+                    (false, Some(_)) => traffic.set_unfollowed(BALANCER),
+                    (true, Some(_)) | (false, None) => {}
+                }
+                for name in names.iter().filter(|_| runs) {
                     let all = settled::containers(&engine, name);
                     if all.iter().any(|container| engine.is_serving(&container.name)) {
                         let requests = load.at(begun.age(now).as_secs());

@@ -34,6 +34,8 @@ pub(crate) struct Scenario {
 
 /// How long the load around a level takes to come and go, seconds.
 const SWING: u64 = 10;
+/// How late it is measured, seconds: what is scaled by it looks back so long, its spans last three seconds, and lines come late.
+const MEASURED: u64 = 10;
 
 /// Requests a second to each workload that is scaled by them: level after level, each a while, and around each the load comes
 /// and goes by a third within ten seconds, so that the number of replicas that it needs does, too. At the end it stands still.
@@ -56,9 +58,10 @@ impl Load {
         ends.position(|end| secs < end).unwrap_or(last).min(last)
     }
 
-    /// Whether the level at that time has come and gone once: before, what is done about it and about the one before mix.
+    /// Whether the level at that time has come and gone once, and that was measured: before, what is done about it and about the
+    /// one before mix.
     pub(crate) fn is_settled(&self, secs: u64) -> bool {
-        self.level(secs) == self.level(secs.saturating_sub(SWING))
+        self.level(secs) == self.level(secs.saturating_sub(SWING + MEASURED))
     }
 
     /// Requests in that second.
