@@ -541,9 +541,12 @@ async fn what_is_too_much_is_refused_and_who_shares_the_address_goes_on() {
             .header("content-type", kind)
             .body(body.clone());
         let answer = api.ask(request).await;
-        // Who is refused before they have sent everything may see their connection end.
+        // Who is refused before they have sent everything may see their connection end; and of the webhook's bodies values are
+        // counted before they are read.
+        let is_counted = path == "/webhook";
         assert!(
-            answer.as_ref().map_or(code == 413, |(found, _)| *found == code),
+            answer.as_ref().map_or(code == 413, |(found, _)| *found == code
+                || is_counted && *found == 413),
             "{path} {kind}: {answer:?}"
         );
     }
