@@ -179,7 +179,11 @@ pub(crate) fn i4_only_the_closed_set_of_changes(evidence: &Evidence) -> Vec<Stri
 /// plan stale but one about replicas.
 fn is_still_meant(evidence: &Evidence, plan: &Plan, old: &Workload) -> bool {
     let versions = evidence.workloads.get(plan.target.as_str()).into_iter().flatten();
-    let versions: Vec<&Workload> = versions.map(|(_, workload)| &**workload).collect();
+    // Another one of the same name may have come after it.
+    let versions = versions.map(|(_, workload)| &**workload);
+    let versions: Vec<&Workload> = versions
+        .filter(|workload| workload.metadata.uid == old.metadata.uid)
+        .collect();
     let is_between = |pair: &&[&Workload]| {
         pair[0].generation() >= plan.parent_generation && pair[1].generation() <= old.generation()
     };
