@@ -127,7 +127,7 @@ fn a_quiet_week_opens_no_incident_and_a_fault_after_it_opens_one() {
         let minutes = u64::from(days.end - days.start) * 24 * 60;
         assert!(part.readings > minutes, "{} readings", part.readings);
         let detectors = u64::try_from(part.verdicts.len()).expect("few detectors");
-        assert_eq!(detectors, 12);
+        assert_eq!(detectors, 13);
         assert!(
             part.evaluations > minutes / 3 * detectors,
             "{} evaluations",
