@@ -134,10 +134,19 @@ async fn count(api: &Api, is: impl Fn(&Value) -> bool) -> usize {
     all.iter().filter(|incident| is(incident)).count()
 }
 
-/// Whether it is a warning that waits for its turn on the host.
+/// Whether it waits for its turn on the host.
 fn waits_for_its_turn(incident: &Value) -> bool {
     let held = condition(incident, ConditionType::Held);
-    incident["spec"]["severity"] == "warning" && held["status"] == "True" && held["reason"] == "HostBusy"
+    held["status"] == "True" && held["reason"] == "HostBusy"
+}
+
+fn is_waiting_warning(incident: &Value) -> bool {
+    incident["spec"]["severity"] == "warning" && waits_for_its_turn(incident)
+}
+
+/// Whether it says that an incident is acted on.
+fn is_executing(frame: &Value) -> bool {
+    frame["type"] == "status.update" && frame["data"]["status"] == "EXECUTING"
 }
 
 /// What is critical in the middle of it: of a workload that no other alert is about, and that has just begun to hang. It comes
@@ -154,7 +163,7 @@ async fn critical(
         "a warning has the place, and another one waits",
         async || {
             let has_it = count(api, |incident| incident["status"]["phase"] == "VERIFYING").await;
-            match (has_it, count(api, waits_for_its_turn).await) {
+            match (has_it, count(api, is_waiting_warning).await) {
                 (1.., 1..) => Ok(()),
                 counts => Err(format!("{counts:?}")),
             }
@@ -168,8 +177,6 @@ async fn critical(
     let (code, answer) = webhook.post("/webhook", &alert).await;
     assert_eq!(code, 200, "{answer}");
     let seen = within(ENDS, "what is critical is acted on", async || {
-        let is_executing =
-            |frame: &Value| frame["type"] == "status.update" && frame["data"]["status"] == "EXECUTING";
         match live.of_incident("critical").iter().any(is_executing) {
             true => Ok(Instant::now()),
             false => Err("not yet".to_owned()),
@@ -177,7 +184,7 @@ async fn critical(
     });
     let took = seen.await - begun;
     assert!(
-        count(api, waits_for_its_turn).await > 0,
+        count(api, is_waiting_warning).await > 0,
         "a warning waits for its turn meanwhile"
     );
     hold(api, sick, "0s").await;
@@ -491,9 +498,7 @@ impl Held {
 
     /// How long the first must be well before its place is free.
     async fn soak(&self, soak: &str) {
-        let verification = json!({"verification": {"successes": 1, "soak": soak, "deadline": "2m"}});
-        let policy = manifests::policy(&self.patients[0].name, &verification);
-        self.api.apply(&policy).await;
+        hold(&self.api, &[&self.patients[0]], soak).await;
     }
 
     async fn fire(&self, number: usize, severity: &str) {
@@ -505,12 +510,9 @@ impl Held {
 
     async fn waits(&self, number: usize) {
         let name = format!("inc-{number}");
-        let waits = |incident: &Value| {
-            let held = condition(incident, ConditionType::Held);
-            match held["status"] == "True" && held["reason"] == "HostBusy" {
-                true => Ok(()),
-                false => Err(incident["status"].to_string()),
-            }
+        let waits = |incident: &Value| match waits_for_its_turn(incident) {
+            true => Ok(()),
+            false => Err(incident["status"].to_string()),
         };
         self.api
             .until("Incident", &name, "waits for its turn", waits)
@@ -523,12 +525,14 @@ impl Held {
         for number in 0..6 {
             self.api.resolved(&format!("inc-{number}")).await;
         }
-        let is_executing =
-            |frame: &&Value| frame["type"] == "status.update" && frame["data"]["status"] == "EXECUTING";
         let number = |frame: &Value| frame["incident_id"].as_str()?.strip_prefix("inc-")?.parse().ok();
         within(ENDS, "all of them are seen", async || {
             let frames = self.live.frames();
-            let order: Vec<usize> = frames.iter().filter(is_executing).filter_map(number).collect();
+            let order: Vec<usize> = frames
+                .iter()
+                .filter(|frame| is_executing(frame))
+                .filter_map(number)
+                .collect();
             match order.len() {
                 6 => Ok(order),
                 _ => Err(format!("{order:?}")),

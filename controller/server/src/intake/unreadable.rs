@@ -100,7 +100,7 @@ impl Unreadable {
                     kept.counted = inner.counted;
                     // Cut a little later than it is kept, so that no secret is cut in two before it is recognised.
                     kept.body = beginning(&redact(&beginning(&kept.body, BODY + 4096)), BODY);
-                    inner.write(&kept)
+                    inner.write(&kept).map(|()| true)
                 }
                 false => Ok(false),
             };
@@ -217,7 +217,7 @@ impl Inner {
         std::fs::File::open(&self.folder)?.sync_all()
     }
 
-    fn write(&mut self, kept: &Kept) -> std::io::Result<bool> {
+    fn write(&mut self, kept: &Kept) -> std::io::Result<()> {
         let number = self
             .files()
             .back()
@@ -234,7 +234,7 @@ impl Inner {
                 std::fs::remove_file(oldest)?;
             }
         }
-        Ok(true)
+        Ok(())
     }
 }
 
