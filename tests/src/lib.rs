@@ -25,6 +25,7 @@ pub mod model;
 pub mod monitoring;
 pub mod nginx;
 pub mod own_engine;
+pub mod process;
 pub mod shape;
 pub mod steady;
 pub mod strict;

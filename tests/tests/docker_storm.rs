@@ -15,6 +15,7 @@ use aegis_tests::api::condition;
 use aegis_tests::eventually::within;
 use aegis_tests::launch::WEBHOOK_TOKEN;
 use aegis_tests::live::Live;
+use aegis_tests::process::status_kb;
 use aegis_tests::{Api, Container, Controller, World, eventually, manifests};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -209,10 +210,7 @@ impl Resident {
         let ended = Arc::clone(&resident.ended);
         tokio::spawn(async move {
             while !ended.load(Ordering::Relaxed) {
-                let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-                let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-                let kb = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-                if let Some(kb) = kb {
+                if let Some(kb) = status_kb(process, "VmRSS") {
                     now.store(kb, Ordering::Relaxed);
                     most.fetch_max(kb, Ordering::Relaxed);
                 }

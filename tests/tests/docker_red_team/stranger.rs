@@ -74,8 +74,6 @@ impl Running {
 
 /// Resident memory of a process, MiB.
 pub(super) fn memory_mb(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process of ours");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kb = resident.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    let kb = aegis_tests::process::status_kb(process, "VmRSS");
     kb.expect("its memory is known") / 1024
 }

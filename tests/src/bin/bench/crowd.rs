@@ -227,14 +227,6 @@ pub(crate) fn cpu_seconds_of(process: u32) -> f64 {
 
 /// A line such as `VmRSS:  1234 kB` of the process's status.
 pub(crate) fn status_kb(controller: &Controller, key: &str) -> u64 {
-    let path = format!("/proc/{}/status", controller.process_id());
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let line = text
-        .lines()
-        .find(|line| line.starts_with(key))
-        .unwrap_or_default();
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|number| number.parse().ok())
-        .unwrap_or_default()
+    let kb = aegis_tests::process::status_kb(controller.process_id(), key);
+    kb.unwrap_or_else(|| panic!("the status of the controller's process has no {key}"))
 }

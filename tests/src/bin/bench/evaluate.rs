@@ -186,11 +186,5 @@ fn reading(name: &str, number: u32) -> Reading {
 
 /// Of this very process.
 fn resident_kb() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap_or_default();
-    let number = line.split_whitespace().nth(1);
-    number.and_then(|number| number.parse().ok()).unwrap_or_default()
+    aegis_tests::process::status_kb(std::process::id(), "VmRSS").unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aegis_tests::process::status_kb;
 use anyhow::{Context as _, Result};
 
 /// Readings: seconds since the begin, kB.
@@ -11,13 +12,10 @@ pub(crate) struct Resident(Vec<(f64, f64)>);
 impl Resident {
     /// Reads `VmRSS`, kB.
     pub(crate) fn read(&mut self, process: u32, at: Duration) -> Result<u64> {
-        let path = format!("/proc/{process}/status");
-        let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kb = line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok());
-        let kb = kb.with_context(|| format!("{path} says how much is resident"))?;
-        self.0.push((at.as_secs_f64(), f64::from(kb)));
-        Ok(kb.into())
+        let kb = status_kb(process, "VmRSS");
+        let kb = kb.with_context(|| format!("/proc/{process}/status says how much is resident"))?;
+        self.0.push((at.as_secs_f64(), f64::from(u32::try_from(kb)?)));
+        Ok(kb)
     }
 
     /// kB a minute from there on, by least squares.
