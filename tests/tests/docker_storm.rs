@@ -184,10 +184,17 @@ async fn critical(
         }
     });
     let took = seen.await - begun;
-    assert!(
-        count(api, is_waiting_warning).await > 0,
-        "a warning waits for its turn meanwhile"
-    );
+    // Incidents of one workload wait for each other, so that none of them may be said to wait for the host just now.
+    let acted_on = |incident: &&Value| {
+        matches!(
+            incident["status"]["phase"].as_str(),
+            Some("EXECUTING" | "VERIFYING" | "RESOLVED")
+        )
+    };
+    let all = api.list("Incident").await;
+    let begun: BTreeSet<String> = all.iter().filter(acted_on).map(workload).collect();
+    let waiting = sick.iter().filter(|patient| !begun.contains(&patient.name));
+    assert!(waiting.count() > 0, "a warning waits for its turn meanwhile");
     hold(api, sick, "0s").await;
     took
 }
