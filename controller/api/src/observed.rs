@@ -193,14 +193,18 @@ impl ContainerDetails {
         (is_own && is_alone).then_some(mode)
     }
 
+    /// What a label says, where that is a name: labels are written by others, and what is said to a person may be pasted into a
+    /// shell.
+    pub fn label_name(&self, key: &str) -> Option<&str> {
+        let value = self.labels.get(key).map(String::as_str);
+        value.filter(|value| is_name(value))
+    }
+
     /// The command that connects it again to a network, with the name that Compose gave it there. `None` where a name is none that
-    /// the engine takes: labels are written by others, and what is said to a person may be pasted into a shell.
+    /// the engine takes.
     pub fn connect_command(&self, network: &str) -> Option<String> {
-        let service = self
-            .labels
-            .get(COMPOSE_SERVICE)
-            .filter(|service| is_name(service));
-        let alias = service
+        let alias = self
+            .label_name(COMPOSE_SERVICE)
             .map(|service| format!("--alias {service} "))
             .unwrap_or_default();
         let known = is_name(network) && is_name(&self.name);

@@ -11,7 +11,7 @@ pub mod plan;
 mod runbook;
 mod topology;
 
-pub use autoscale::{Simulated, SimulationRequest, SimulationSummary, TraceRow};
+pub use autoscale::{MOST_TRACE_ROWS, Simulated, SimulationRequest, SimulationSummary, TraceRow};
 pub use balancer::{
     BalancerMetrics, Connections, RequestRates, RequestTotals, ServerMetrics, UpstreamMetrics,
     WorkloadRequests,

@@ -57,9 +57,15 @@ pub fn restartable(container: &ContainerDetails, host: HostState<'_>) -> Result<
         })
     };
     let name = &container.name;
-    if let Some(service) = needs::swarm_service(container) {
-        let message = format!("{name} is a task of the Swarm service {service}, which replaces what stops");
-        let remedy = format!("docker service update --force {service}");
+    if needs::is_swarm_task(container) {
+        let service = container.label_name("com.docker.swarm.service.name");
+        let message = match service {
+            Some(service) => {
+                format!("{name} is a task of the Swarm service {service}, which replaces what stops")
+            }
+            None => format!("{name} is a task of a Swarm service, which replaces what stops"),
+        };
+        let remedy = remedy::update_service(service);
         return refuse(CannotRestart::SwarmTask, message, remedy);
     }
     if needs::flag(container, "AutoRemove") {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aegis_api::wire::{SimulationRequest, SimulationSummary, TraceRow};
+use aegis_api::wire::{MOST_TRACE_ROWS, SimulationRequest, SimulationSummary, TraceRow};
 use aegis_api::workload::Autoscale;
 use aegis_api::{Duration, KindInfo, Workload};
 use aegis_planning::autoscale::{manual_note, simulate};
@@ -22,8 +22,6 @@ use crate::trial;
 
 /// The largest body here, bytes.
 const LIMIT: usize = 8 << 20;
-/// Most rows of a trace.
-const MOST_ROWS: usize = 5_000;
 /// How long a replica takes until it serves, where the request does not say.
 const START_UP: Duration = Duration::from_secs(5);
 /// The longest start.
@@ -99,9 +97,9 @@ fn check(trace: &[TraceRow]) -> Result<(), Refusal> {
         let message = "trace: nothing is recorded of that workload yet; give rows, or try again in a minute";
         return Err(refused(message.to_owned()));
     }
-    if trace.len() > MOST_ROWS {
+    if trace.len() > MOST_TRACE_ROWS {
         return Err(refused(format!(
-            "trace: it has {} rows: {MOST_ROWS} at most",
+            "trace: it has {} rows: {MOST_TRACE_ROWS} at most",
             trace.len()
         )));
     }

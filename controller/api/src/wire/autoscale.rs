@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::scalar::Duration;
 use crate::workload::Autoscale;
 
+/// Most rows of a trace.
+pub const MOST_TRACE_ROWS: usize = 5_000;
+
 /// What is to be simulated. Reads only.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -18,7 +21,7 @@ pub struct SimulationRequest {
     pub autoscale: Option<Autoscale>,
     /// The signals, in order of time. Without them: those of the workload that the controller keeps.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 100000))]
+    #[schemars(length(max = MOST_TRACE_ROWS))]
     pub trace: Option<Vec<TraceRow>>,
     /// Replicas at the beginning; without it those of the first row.
     #[serde(skip_serializing_if = "Option::is_none")]

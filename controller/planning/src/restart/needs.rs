@@ -75,11 +75,9 @@ pub(super) fn flag(container: &ContainerDetails, key: &str) -> bool {
     host(container, key).as_bool().unwrap_or_default()
 }
 
-/// The Swarm service that a container is a task of.
-pub(super) fn swarm_service(container: &ContainerDetails) -> Option<&str> {
-    let label = |key: &str| container.labels.get(key).map(String::as_str);
-    label("com.docker.swarm.task.id")?;
-    Some(label("com.docker.swarm.service.name").unwrap_or("it belongs to"))
+/// Whether a container is a task of a Swarm service.
+pub(super) fn is_swarm_task(container: &ContainerDetails) -> bool {
+    container.labels.contains_key("com.docker.swarm.task.id")
 }
 
 /// Whose namespaces a container shares, by id or name. The engine turns names into ids when a container is made, except

