@@ -58,11 +58,11 @@ pub(super) fn proposed_count(incident: &ValidatedIncident) -> u32 {
 
 /// Policy and plan.
 pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, proposed: Proposed<'_>) -> Next {
-    // What waited here may find another at work when its time has come.
+    // What waited may find another at work when its time has come, also by a person's order; what is analysed has not waited.
     if let Some(active) = incident
         .active_incident
         .as_ref()
-        .filter(|_| proposed.by_human.is_none())
+        .filter(|_| incident.status.phase != Phase::Analysing)
     {
         let message = format!("incident {active} is being remedied on the same workload");
         return hold(incident, Reason::RemediationUnderWay, message);

@@ -281,10 +281,16 @@ fn is_active(incident: &Incident) -> bool {
     acts && !incident.is_finished() && !only_waits(incident)
 }
 
-/// Whether it is watched until its report is confirmed, or waits for a pause or its turn: it has not the workload to
+/// Whether it is watched until its report is confirmed, or waits for a pause, its turn or what it depends on: it has not the workload to
 /// itself meanwhile, and must not have it before the other is over.
 fn only_waits(incident: &Incident) -> bool {
-    let waits = [Reason::Confirming, Reason::Relapsed, Reason::RemediationUnderWay];
+    let waits = [
+        Reason::Confirming,
+        Reason::DependencyDown,
+        Reason::HostBusy,
+        Reason::Relapsed,
+        Reason::RemediationUnderWay,
+    ];
     let held = |status: &IncidentStatus| {
         let mut reasons = waits.into_iter();
         reasons.any(|reason| condition::is_true_for(&status.conditions, ConditionType::Held, reason))

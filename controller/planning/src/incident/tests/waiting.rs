@@ -25,6 +25,10 @@ fn taken_over() -> Incident {
     incident
 }
 
+fn said(step: &Next) -> String {
+    format!("{step:?}")
+}
+
 const EARLIER: &str = "2026-11-22T11:00:00Z";
 
 #[test]
@@ -90,6 +94,39 @@ fn i6_the_incident_that_is_named_is_the_one_under_way() {
     let first = waiting("next", EARLIER, "RemediationUnderWay");
     let judged = judge(vec![taken_over(), first, active], "{}");
     assert_eq!(judged.active_incident.as_deref(), Some("under-way"));
+}
+
+#[test]
+fn i6_what_a_human_orders_on_an_incident_that_waits_begins_when_the_one_under_way_is_over() {
+    let mut active = incident(REPORT, "{phase: VERIFYING, workload: web}");
+    active.metadata.name = Some("under-way".to_owned());
+    for reason in [
+        "HostBusy",
+        "DependencyDown",
+        "Relapsed",
+        "Confirming",
+        "RemediationUnderWay",
+    ] {
+        let mut ordered = taken_over();
+        let status = format!(
+            "{{phase: COUNCIL_REVIEW, workload: web, conditions: [{{type: Held, status: 'True', reason: {reason}, \
+             message: m, lastTransitionTime: '{NOW}'}}]}}"
+        );
+        ordered.status = incident(REPORT, &status).status;
+        let judged = judge(vec![ordered.clone(), active.clone()], "{}");
+        let step = next(&judged);
+        assert!(
+            said(&step).contains("incident under-way is being remedied"),
+            "{reason}: {step:?}"
+        );
+        let mut over = active.clone();
+        over.status.as_mut().unwrap().phase = aegis_api::Phase::Failed;
+        let step = next(&judge(vec![ordered, over], "{}"));
+        assert!(
+            said(&step).contains("operator chose RESTART"),
+            "{reason}: {step:?}"
+        );
+    }
 }
 
 #[test]
