@@ -192,8 +192,8 @@ async fn critical(
         )
     };
     let all = api.list("Incident").await;
-    let begun: BTreeSet<String> = all.iter().filter(acted_on).map(workload).collect();
-    let waiting = sick.iter().filter(|patient| !begun.contains(&patient.name));
+    let remedied: BTreeSet<String> = all.iter().filter(acted_on).map(workload).collect();
+    let waiting = sick.iter().filter(|patient| !remedied.contains(&patient.name));
     assert!(waiting.count() > 0, "a warning waits for its turn meanwhile");
     hold(api, sick, "0s").await;
     took

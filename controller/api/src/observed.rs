@@ -177,8 +177,10 @@ const BUILT_IN_NETWORKS: [&str; 8] = [
 ];
 /// What modes begin with that name the network of somebody else.
 const SHARED_NETWORKS: [&str; 3] = ["container:", "service:", "ns:"];
+/// Compose's label of the containers of a project.
+pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 /// Compose's label of a service's containers: the name by which others call them.
-const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+pub const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 
 impl ContainerDetails {
     /// The network that it was made for, where it runs and is connected to none at all.

@@ -59,12 +59,10 @@ pub fn restartable(container: &ContainerDetails, host: HostState<'_>) -> Result<
     let name = &container.name;
     if needs::is_swarm_task(container) {
         let service = container.label_name("com.docker.swarm.service.name");
-        let message = match service {
-            Some(service) => {
-                format!("{name} is a task of the Swarm service {service}, which replaces what stops")
-            }
-            None => format!("{name} is a task of a Swarm service, which replaces what stops"),
-        };
+        let whose = service.map_or("a Swarm service".to_owned(), |service| {
+            format!("the Swarm service {service}")
+        });
+        let message = format!("{name} is a task of {whose}, which replaces what stops");
         let remedy = remedy::update_service(service);
         return refuse(CannotRestart::SwarmTask, message, remedy);
     }

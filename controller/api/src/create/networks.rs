@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::observed::ContainerDetails;
+use crate::observed::{COMPOSE_SERVICE, ContainerDetails};
 
 /// What of an `EndpointSettings` is configuration, and not the engine's record of the endpoint it made from it. Addresses
 /// (`IPAMConfig`, `MacAddress`) are configuration, too, but only one container can have them.
@@ -78,7 +78,7 @@ fn kept(base: &ContainerDetails, endpoint: &Value) -> Value {
 /// Without the base's short id, and without its container name unless that is also the name of its Compose service:
 /// a service's name is meant to be shared by all who serve it.
 fn aliases(base: &ContainerDetails, value: &Value) -> Value {
-    let service = base.labels.get("com.docker.compose.service");
+    let service = base.labels.get(COMPOSE_SERVICE);
     let own_name = |alias: &str| alias == base.name && service.map(String::as_str) != Some(alias);
     let own_id = |alias: &str| alias.len() >= 12 && base.id.starts_with(alias);
     let mut kept: Vec<&str> = value

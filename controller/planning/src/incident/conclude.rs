@@ -56,6 +56,11 @@ pub(super) fn proposed_count(incident: &ValidatedIncident) -> u32 {
         .map_or(1, |analysis| analysis.proposal.replica_count)
 }
 
+/// Why an incident waits while this one has the workload.
+pub(super) fn under_way(active: &str) -> String {
+    format!("incident {active} is being remedied on the same workload")
+}
+
 /// Policy and plan.
 pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, proposed: Proposed<'_>) -> Next {
     // What waited may find another at work when its time has come, also by a person's order; what is analysed has not waited.
@@ -64,8 +69,7 @@ pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, propos
         .as_ref()
         .filter(|_| incident.status.phase != Phase::Analysing)
     {
-        let message = format!("incident {active} is being remedied on the same workload");
-        return hold(incident, Reason::RemediationUnderWay, message);
+        return hold(incident, Reason::RemediationUnderWay, under_way(active));
     }
     if let Some(next) = not_of_this_moment(incident, workload, &proposed) {
         return next;

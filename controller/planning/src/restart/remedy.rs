@@ -1,13 +1,13 @@
 //! What people are advised to do. Pure.
 
-use aegis_api::observed::ContainerDetails;
+use aegis_api::observed::{COMPOSE_PROJECT, COMPOSE_SERVICE, ContainerDetails};
 
 /// How its creator recreates a container.
 pub(super) fn recreate(container: &ContainerDetails) -> String {
     let name = &container.name;
     match (
-        container.label_name("com.docker.compose.project"),
-        container.label_name("com.docker.compose.service"),
+        container.label_name(COMPOSE_PROJECT),
+        container.label_name(COMPOSE_SERVICE),
     ) {
         (Some(project), Some(service)) => {
             format!("recreate {name}, e.g. docker compose -p {project} up -d --force-recreate {service}")

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
+use aegis_api::observed::{
+    COMPOSE_PROJECT, COMPOSE_SERVICE, ContainerDetails, ContainerState, ContainerSummary,
+};
 use aegis_api::workload::{DependencyStatus, Health};
 use aegis_api::{ContainerId, ContainerName, Kind, Workload};
 
-const PROJECT: &str = "com.docker.compose.project";
-const SERVICE: &str = "com.docker.compose.service";
 /// `True` on what `docker compose run` started: it has its service's labels, and is not the service.
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 /// Where a project's files are: it tells apart two projects of one name.
@@ -36,11 +36,11 @@ pub fn dependencies(
         found.push(known.named(workload.name(), name.as_str()));
     }
     for (service, condition) in base.iter().flat_map(|base| services(base)) {
-        let project = base.and_then(|base| base.labels.get(PROJECT));
+        let project = base.and_then(|base| base.labels.get(COMPOSE_PROJECT));
         let of_service = |row: &&ContainerSummary| {
             !is_one_off(row)
-                && row.labels.get(PROJECT) == project
-                && row.labels.get(SERVICE).map(String::as_str) == Some(service)
+                && row.labels.get(COMPOSE_PROJECT) == project
+                && row.labels.get(COMPOSE_SERVICE).map(String::as_str) == Some(service)
         };
         let rows: Vec<&ContainerSummary> = all.iter().filter(of_service).collect();
         let rows = of_same_folder(rows, base);
@@ -118,7 +118,7 @@ fn services(base: &ContainerDetails) -> impl Iterator<Item = (&str, &str)> {
     let label = base
         .labels
         .get(DEPENDS_ON)
-        .filter(|_| base.labels.contains_key(PROJECT));
+        .filter(|_| base.labels.contains_key(COMPOSE_PROJECT));
     let entries = label.into_iter().flat_map(|label| label.split(','));
     let entries = entries.filter_map(|entry| {
         let mut parts = entry.trim().split(':');
@@ -287,7 +287,7 @@ mod tests {
     use aegis_api::{kinds, yaml};
 
     fn row(name: &str, service: &str, state: ContainerState, status: &str) -> ContainerSummary {
-        let labels = [(PROJECT, "shop"), (SERVICE, service)];
+        let labels = [(COMPOSE_PROJECT, "shop"), (COMPOSE_SERVICE, service)];
         ContainerSummary {
             id: format!("{name:x<64}").into(),
             name: name.to_owned(),
@@ -343,7 +343,7 @@ mod tests {
         ];
         let mut base = ContainerDetails::default();
         let depends = "db:service_healthy:false,init:service_completed_successfully:false,pruned:service_completed_successfully:false,cache:service_started:true";
-        for (key, value) in [(PROJECT, "shop"), (DEPENDS_ON, depends)] {
+        for (key, value) in [(COMPOSE_PROJECT, "shop"), (DEPENDS_ON, depends)] {
             base.labels.insert(key.to_owned(), value.to_owned());
         }
         base.host_config = serde_json::json!({"NetworkMode": format!("container:{}", all[4].id)});
@@ -417,7 +417,7 @@ mod tests {
         ];
         for (case, all, condition, down) in cases {
             let mut base = ContainerDetails::default();
-            base.labels.insert(PROJECT.to_owned(), "shop".to_owned());
+            base.labels.insert(COMPOSE_PROJECT.to_owned(), "shop".to_owned());
             base.labels
                 .insert(DEPENDS_ON.to_owned(), format!("db:{condition}:false"));
             let found = dependencies(&stored, &web, Some(&base), &all);
@@ -446,7 +446,7 @@ mod tests {
     fn what_is_optional_holds_nothing_back_unless_the_spec_itself_needs_it() {
         // What Compose v2 writes for `db: {condition: service_healthy, required: false}`: nothing of `required`.
         let labels = [
-            (PROJECT, "shop"),
+            (COMPOSE_PROJECT, "shop"),
             (DEPENDS_ON, "db:service_healthy:false,cache:service_started:true"),
         ];
         let with = |spec: &str| {
@@ -481,7 +481,7 @@ mod tests {
         let up = |folder: &str| at(folder, ContainerState::Running, "Up 2 minutes");
         let down = |folder: &str| at(folder, ContainerState::Exited, "Exited (1) 2 days ago");
         let labels = [
-            (PROJECT, "shop"),
+            (COMPOSE_PROJECT, "shop"),
             (WORKING_DIR, "/srv/new"),
             (DEPENDS_ON, "db:service_started:false"),
         ];

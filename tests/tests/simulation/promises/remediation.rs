@@ -281,8 +281,8 @@ fn is_active(incident: &Incident) -> bool {
     acts && !incident.is_finished() && !only_waits(incident)
 }
 
-/// Whether it is watched until its report is confirmed, or waits for a pause, its turn or what it depends on: it has not the workload to
-/// itself meanwhile, and must not have it before the other is over.
+/// Whether it is watched until its report is confirmed, or waits for a pause, its turn or what it depends on: it has not the
+/// workload to itself meanwhile, and must not have it before the other is over.
 fn only_waits(incident: &Incident) -> bool {
     let waits = [
         Reason::Confirming,

@@ -33,7 +33,7 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
         return ladder::fail(incident, error);
     }
     if let Some(active_incident) = &incident.active_incident {
-        let message = format!("incident {active_incident} is being remedied on the same workload");
+        let message = conclude::under_way(active_incident);
         return conclude::ask(incident, plan.clone(), None, Reason::RemediationUnderWay, message);
     }
     if let Some(next) = conclude::ordered(incident, workload) {

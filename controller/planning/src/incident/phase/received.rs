@@ -5,6 +5,7 @@ use aegis_api::policy::Mode;
 use aegis_api::proposal::{Evidence, Retrieved};
 use aegis_api::{ConditionType, Kind, Phase, Reason, Symptom, Time, Workload};
 
+use super::super::conclude::under_way;
 use super::super::gate;
 use super::super::ladder;
 use super::super::next::{Effect, Next};
@@ -59,8 +60,7 @@ fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<HeldFor> {
         return Some(held(Reason::WorkloadNotObserved, message));
     }
     if let Some(active_incident) = &incident.active_incident {
-        let message = format!("incident {active_incident} is being remedied on the same workload");
-        return Some(held(Reason::RemediationUnderWay, message));
+        return Some(held(Reason::RemediationUnderWay, under_way(active_incident)));
     }
     if incident.incident.spec.override_.is_some() {
         return None;
