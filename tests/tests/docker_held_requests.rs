@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aegis_tests::{Controller, Nginx, World, eventually, manifests};
+use aegis_tests::{Container, Controller, Nginx, World, eventually, manifests};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -134,8 +134,7 @@ impl Stage {
             }
             clients.push(of_front);
         }
-        let container = self.world.replica_names(&self.name).await.remove(0);
-        let container = self.world.find(&container).await.expect("a replica");
+        let container = self.replica().await;
         let before = container.started_at().await;
         let target = format!("workload/{}", self.name);
         self.controller.ctl().ok(&["restart", &target]).await;
@@ -158,6 +157,45 @@ impl Stage {
         }
         all
     }
+
+    /// Requests that a server has, through every front, when the server goes.
+    async fn cut_off(&self) {
+        let mut requests = JoinSet::new();
+        for (what, front) in &self.fronts {
+            let ip = front.container.ip().await.expect("an address");
+            requests.spawn(status_of(what, format!("http://{ip}/slow")));
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        self.replica().await.restart_by_hand().await;
+        for (what, status) in requests.join_all().await {
+            assert_eq!(status, "200", "{what}: sent once more to the one that came back");
+        }
+        self.settles().await;
+    }
+
+    /// A request that ends each server it is sent to.
+    async fn poison(&self) {
+        let name = self.replica().await.name;
+        let deaths = self.world.events().count(&name, "die").await;
+        let (what, front) = self.fronts.first().expect("an nginx");
+        let ip = front.container.ip().await.expect("an address");
+        let (_, status) = status_of(what, format!("http://{ip}/exit")).await;
+        assert_eq!(status, "502", "{what}");
+        self.settles().await;
+        let deaths = self.world.events().count(&name, "die").await - deaths;
+        assert_eq!(deaths, 2, "{what}: it has been sent once more, and not again");
+    }
+
+    async fn replica(&self) -> Container {
+        let name = self.world.replica_names(&self.name).await.remove(0);
+        self.world.find(&name).await.expect("a replica")
+    }
+}
+
+async fn status_of(what: &'static str, url: String) -> (&'static str, String) {
+    let answer = aegis_tests::api::http_client().get(url).send().await;
+    let status = answer.map(|answer| answer.status().as_u16().to_string());
+    (what, status.unwrap_or_else(|error| format!("{error:?}")))
 }
 
 async fn client(method: Method, url: String, stop: Arc<AtomicBool>) -> Answers {
@@ -208,9 +246,11 @@ async fn requests_wait_for_the_only_container_while_it_restarts_and_no_longer_th
         assert!(failed(after, "POST") <= most, "{what}: {after:?}");
     }
 
+    stage.cut_off().await;
+    stage.poison().await;
+
     stage.hold("2s").await;
-    let container = stage.world.replica_names(&stage.name).await.remove(0);
-    let container = stage.world.find(&container).await.expect("a replica");
+    let container = stage.replica().await;
     container.freeze().await;
     for (what, front) in &stage.fronts {
         let api = stage.controller.api();

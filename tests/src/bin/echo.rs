@@ -33,6 +33,8 @@ async fn main() -> anyhow::Result<()> {
         .route("/events", get(events))
         .route("/echo", any(echo))
         .route("/trigger_sick", post(fall_sick))
+        .route("/slow", get(slow_answer))
+        .route("/exit", get(exit))
         .fallback(hello);
     let port = |name: &str, usual: u16| {
         let said = std::env::var(name).ok();
@@ -55,6 +57,17 @@ async fn health() -> StatusCode {
         true => StatusCode::INTERNAL_SERVER_ERROR,
         false => StatusCode::OK,
     }
+}
+
+/// Begins to answer after two seconds.
+async fn slow_answer() -> StatusCode {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    StatusCode::OK
+}
+
+/// A request that ends its server.
+async fn exit() -> StatusCode {
+    std::process::exit(1)
 }
 
 async fn fall_sick() -> StatusCode {
