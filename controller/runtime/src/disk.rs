@@ -2,6 +2,7 @@
 //! All of it runs on tokio's blocking threads, which hold a share of the directory's lock while they do: a driver that
 //! is dropped in the middle gives the directory up only when the last of its writes has ended.
 
+pub(crate) mod behind;
 pub(crate) mod commit;
 pub(crate) mod digest;
 mod error;
@@ -31,6 +32,7 @@ use aegis_api::defaults::Defaults;
 pub use error::DiskError;
 
 use crate::offload::offload;
+use behind::BehindFiles;
 use faults::Faults;
 use home::{Homes, Record};
 use journal::Journal;
@@ -52,6 +54,7 @@ pub(crate) struct Disk {
     pub(crate) faults: Faults,
     pub(crate) homes: Homes,
     pub(crate) spares: Spares,
+    pub(crate) behind: BehindFiles,
     /// What a file means where it is silent.
     pub(crate) defaults: Arc<Defaults>,
     journal: Arc<Mutex<Journal>>,
@@ -89,6 +92,7 @@ impl Disk {
             faults,
             homes: Homes::default(),
             spares: Spares::default(),
+            behind: BehindFiles::default(),
             defaults,
             lock,
         };

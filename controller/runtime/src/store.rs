@@ -269,8 +269,12 @@ impl Store {
             squeeze_from: None,
             settling: None,
             settle_due: None,
+            catching_up: None,
+            catch_up_due: None,
+            caught_up: None,
         };
         writer.put_off_settling();
+        writer.put_off_catching_up();
         writer
             .settle(loaded.judged, loaded.orphaned, &loaded.misnamed, loaded.notes)
             .await?;

@@ -2,9 +2,10 @@
 //!
 //! The order is what makes a crash harmless. Contents are written under temporary names first: a full disk shows there.
 //! Then one record of the journal has them all, with the lines of the audit log; from then on the batch has happened. Then
-//! spec files are put in place or removed, then status files; what becomes of them in a loss of power, the journal mends.
-//! So a status file without a spec file always means a deletion, and a spec file that differs from what its status file
-//! accepted always means a change that was not acknowledged, or a person's.
+//! spec files are put in place or removed, and status files a moment later ([`behind`](super::behind)); what becomes of them
+//! in a loss of power, the journal mends. So, once the journal is replayed, a status file without a spec file always means
+//! a deletion, and a spec file that differs from what its status file accepted always means a change that was not
+//! acknowledged, or a person's.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,11 +13,13 @@ use std::sync::Arc;
 use aegis_api::audit::Entry;
 use futures::StreamExt as _;
 
+use super::behind::Behind;
 use super::digest::Digest;
 use super::file::{self, Exchanged, Found, Prepared, Signature};
 use super::journal::Journal;
 use super::journal::frame::{Draft, SpecPart};
 use super::layout::Key;
+use super::spares::Spares;
 use super::spec_file;
 use super::status_file::StatusFile;
 use super::{Disk, DiskError, blocking};
@@ -73,7 +76,7 @@ pub(crate) struct Ready {
     key: Key,
     contents: Contents,
     spec: Option<(Prepared, Digest, String)>,
-    status: Option<(Prepared, Vec<u8>)>,
+    status: Option<Vec<u8>>,
 }
 
 /// What became of one write: its spec file, if it has written one.
@@ -113,7 +116,7 @@ impl Disk {
     pub(crate) fn weight(batch: &[Ready], entries: usize) -> usize {
         let of = |ready: &Ready| {
             let spec = ready.spec.as_ref().map_or(0, |(_, _, text)| text.len());
-            spec.saturating_add(ready.status.as_ref().map_or(0, |(_, bytes)| bytes.len()))
+            spec.saturating_add(ready.status.as_ref().map_or(0, Vec::len))
         };
         // A picture of before and one of after, which are no larger than what is written.
         batch
@@ -180,7 +183,7 @@ impl Disk {
             if result.is_err() {
                 undone.undone(number, &key);
             }
-            results.push(result.map(|(_, spec)| spec));
+            results.push(result);
         }
         self.close(&mut journal, number, &undone);
         Ok(results)
@@ -198,7 +201,11 @@ impl Disk {
                 }
             }
         }
-        if let Err(error) = journal.mark_placed(last) {
+        let marked = match self.behind.is_empty() {
+            true => journal.mark_all_placed(),
+            false => journal.mark_placed(last),
+        };
+        if let Err(error) = marked {
             tracing::debug!(%error, "the next start inspects more files than it had to");
         }
     }
@@ -267,8 +274,12 @@ impl Disk {
                 let digest = Digest::of(text.as_bytes());
                 let path = ready.key.spec_path(&self.dir);
                 self.check_replaced(&ready.key, *replaces)?;
-                let prepared = file::writable(&path, &self.dir)
-                    .and_then(|path| file::prepare(&path, text.as_bytes(), &self.faults));
+                let prepared = file::writable(&path, &self.dir).and_then(|path| {
+                    match self.spares_of_specs(&ready.key) {
+                        Some(spares) => file::prepare_over(&path, text.as_bytes(), spares, &self.faults),
+                        None => file::prepare(&path, text.as_bytes(), &self.faults),
+                    }
+                });
                 ready.spec = Some((
                     prepared.map_err(|source| DiskError::io(path, source))?,
                     digest,
@@ -279,13 +290,13 @@ impl Disk {
             Contents::Status { object, accepted } => (object, *accepted),
             Contents::Gone { .. } => return Ok(()),
         };
-        let path = ready.key.status_path(&self.dir);
-        let bytes = StatusFile::of(object, accepted)
-            .render()
-            .map_err(|message| refused(&ready.key, message))?;
-        let prepared = file::prepare_over(&path, &bytes, &self.spares, &self.faults);
-        ready.status = Some((prepared.map_err(|source| DiskError::io(path, source))?, bytes));
+        let bytes = StatusFile::of(object, accepted).render();
+        ready.status = Some(bytes.map_err(|message| refused(&ready.key, message))?);
         Ok(())
+    }
+
+    fn spares_of_specs(&self, key: &Key) -> Option<&Spares> {
+        Spares::take_specs_of(key.info).then_some(&self.spares)
     }
 
     fn place_spec(&self, mut ready: Ready) -> Result<(Ready, Option<Placed>), DiskError> {
@@ -293,7 +304,9 @@ impl Disk {
         match &ready.contents {
             Contents::Status { .. } | Contents::Gone { spec: None } => Ok((ready, None)),
             Contents::Gone { spec } => {
-                file::remove_version(&path, *spec, spec_file::MAX_BYTES, &self.dir, &self.faults)
+                let spares = self.spares_of_specs(&ready.key);
+                let limit = (spec_file::MAX_BYTES, self.dir.as_path());
+                file::remove_version(&path, *spec, limit, spares, &self.faults)
                     .map_err(|source| DiskError::io(&path, source))?;
                 Ok((ready, None))
             }
@@ -302,7 +315,9 @@ impl Disk {
                 let Some((spec, digest, _)) = ready.spec.take() else {
                     return Ok((ready, None));
                 };
-                match spec.exchange(replaces.digest(), spec_file::MAX_BYTES, &self.dir, &self.faults) {
+                let limit = (spec_file::MAX_BYTES, self.dir.as_path());
+                let spares = self.spares_of_specs(&ready.key);
+                match spec.exchange(replaces.digest(), limit, spares, &self.faults) {
                     Ok(Exchanged::Placed(signature)) => Ok((ready, Some(Placed { digest, signature }))),
                     Ok(Exchanged::Changed) => {
                         let error = changed(&ready.key, replaces);
@@ -347,44 +362,30 @@ impl Disk {
         Ok(())
     }
 
-    fn place_status(&self, ready: Ready, spec: Option<Placed>) -> Result<(Key, Option<Placed>), DiskError> {
-        let Ready {
-            key,
-            contents,
-            status,
-            ..
-        } = ready;
-        let Some(status) = status else {
-            let path = key.status_path(&self.dir);
-            file::remove(&path, &self.faults).map_err(|source| DiskError::io(path, source))?;
-            return Ok((key, spec));
-        };
-        let (status, _) = status;
-        let path = status.path.clone();
-        match status.place_over(&self.spares, &self.faults) {
-            Ok(_) => Ok((key, spec)),
-            Err(source) => {
-                if matches!(
-                    contents,
-                    Contents::Both {
-                        replaces: Replaces::Nothing,
-                        ..
-                    }
-                ) {
-                    // A new object that is not there after all. If this fails too, its file counts as a person's.
-                    drop(file::remove(&key.spec_path(&self.dir), &self.faults));
-                }
-                Err(DiskError::io(path, source))
+    /// The spec file is in its place: its status file follows. That of an object that is gone goes.
+    fn place_status(&self, ready: Ready, spec: Option<Placed>) -> Result<Option<Placed>, DiskError> {
+        let path = ready.key.status_path(&self.dir);
+        let accepted = spec.map(|spec| spec.digest).or_else(|| ready.accepted());
+        match ready.status {
+            Some(bytes) => {
+                let behind = Behind {
+                    key: ready.key,
+                    bytes: bytes.into(),
+                    accepted,
+                };
+                self.behind.put(path, behind);
             }
+            None => self
+                .behind
+                .take(&path, |_| self.spares.take_away(&path, &self.faults))
+                .map_err(|source| DiskError::io(path, source))?,
         }
+        Ok(spec)
     }
 
     fn discard(&self, ready: Ready) {
         if let Some((spec, ..)) = ready.spec {
             spec.discard(&self.faults);
-        }
-        if let Some((status, _)) = ready.status {
-            status.discard(&self.faults);
         }
     }
 }
@@ -407,13 +408,15 @@ impl Ready {
             }
             _ => (SpecPart::Kept, &[][..]),
         };
-        let accepted = match (&self.contents, &self.spec) {
-            (Contents::Status { accepted, .. }, _) => *accepted,
-            (_, Some((_, digest, _))) => Some(*digest),
-            _ => None,
-        };
-        let status = self.status.as_ref().map(|(_, bytes)| bytes.as_slice());
-        draft.object(&self.key, (spec, text), status, accepted);
+        draft.object(&self.key, (spec, text), self.status.as_deref(), self.accepted());
+    }
+
+    /// The version of the spec file that is in force by it.
+    fn accepted(&self) -> Option<Digest> {
+        match &self.contents {
+            Contents::Status { accepted, .. } => *accepted,
+            Contents::Both { .. } | Contents::Gone { .. } => self.spec.as_ref().map(|(_, digest, _)| *digest),
+        }
     }
 
     /// The files that it puts in place or removes.

@@ -190,10 +190,15 @@ pub(crate) fn prepare_over(
     finished(temporary, path, written, faults)
 }
 
-fn prepare_with(path: &Path, bytes: &[u8], durable: bool, faults: &Faults) -> io::Result<Prepared> {
+/// A name beside a file that no other file has.
+pub(super) fn temporary_beside(path: &Path) -> PathBuf {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let tag = uuid::Uuid::new_v4().simple().to_string();
-    let temporary = path.with_file_name(temporary_name(&file_name, &tag));
+    path.with_file_name(temporary_name(&file_name, &tag))
+}
+
+fn prepare_with(path: &Path, bytes: &[u8], durable: bool, faults: &Faults) -> io::Result<Prepared> {
+    let temporary = temporary_beside(path);
     let written = write(&temporary, path, bytes, durable, faults);
     finished(temporary, path, written, faults)
 }
@@ -297,18 +302,18 @@ impl Prepared {
     }
 
     /// Puts it in the place of this version (`None`: of nothing). What somebody has put there since that was checked is
-    /// put back. Both are read for a state directory `dir`, at most `limit` bytes.
+    /// put back. Both are read for a state directory `dir`, at most `limit` bytes. `spares` has the one that was replaced.
     pub(crate) fn exchange(
         self,
         expected: Option<Digest>,
-        limit: usize,
-        dir: &Path,
+        (limit, dir): (usize, &Path),
+        spares: Option<&Spares>,
         faults: &Faults,
     ) -> io::Result<Exchanged> {
         faults.placing(&self.path);
         let exchanged = faults
             .step("rename", &self.path)
-            .and_then(|()| self.exchange_with(expected, limit, dir, faults));
+            .and_then(|()| self.exchange_with(expected, (limit, dir), spares, faults));
         match exchanged {
             Ok(true) => Ok(Exchanged::Placed(self.signature)),
             Ok(false) => {
@@ -326,8 +331,8 @@ impl Prepared {
     fn exchange_with(
         &self,
         expected: Option<Digest>,
-        limit: usize,
-        dir: &Path,
+        (limit, dir): (usize, &Path),
+        spares: Option<&Spares>,
         faults: &Faults,
     ) -> io::Result<bool> {
         let flags = match expected {
@@ -351,7 +356,10 @@ impl Prepared {
             return Ok(true);
         }
         if read(&self.temporary, limit, dir)?.digest() == expected {
-            discard_at(&self.temporary, faults);
+            match spares {
+                Some(spares) => spares.keep(&self.temporary, faults),
+                None => discard_at(&self.temporary, faults),
+            }
             return Ok(true);
         }
         renameat_with(CWD, &self.temporary, CWD, &self.path, RenameFlags::EXCHANGE)?;
@@ -385,26 +393,28 @@ pub(crate) fn remove(path: &Path, faults: &Faults) -> io::Result<()> {
     }
 }
 
-/// Removes a file if it is this version; `None`: there should be none. Another one is left where it is.
+/// Removes a file if it is this version; `None`: there should be none. Another one is left where it is. `spares` has it then.
 pub(crate) fn remove_version(
     path: &Path,
     version: Option<Digest>,
-    limit: usize,
-    dir: &Path,
+    (limit, dir): (usize, &Path),
+    spares: Option<&Spares>,
     faults: &Faults,
 ) -> io::Result<()> {
     faults.placing(path);
     faults.step("unlink", path)?;
     let Some(version) = version else { return Ok(()) };
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-    let tag = uuid::Uuid::new_v4().simple().to_string();
-    let aside = path.with_file_name(temporary_name(&file_name, &tag));
+    let aside = temporary_beside(path);
     match std::fs::rename(path, &aside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         moved => moved?,
     }
     if read(&aside, limit, dir)?.digest() == Some(version) {
-        return std::fs::remove_file(&aside);
+        match spares {
+            Some(spares) => spares.keep(&aside, faults),
+            None => std::fs::remove_file(&aside)?,
+        }
+        return Ok(());
     }
     // Saved in the meantime. Where it was saved yet again, that is the newer one.
     match renameat_with(CWD, &aside, CWD, path, RenameFlags::NOREPLACE) {

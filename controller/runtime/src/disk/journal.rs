@@ -1,8 +1,8 @@
 //! The journal: a log in front of the files, so that a whole batch of changes (audit log, specs, statuses) is durable with
 //! one sync. Owns `<dir>/.journal/`; does I/O; blocks.
 //!
-//! The files stay the truth that people read and edit: they are put in place right after the record that has them, and
-//! made durable later, many at once ([`Segment::settle`]). Until then the journal has their contents; [`replay`] puts right
+//! The files stay the truth that people read and edit: they are put in place right after the record that has them (status
+//! files a moment later: [`behind`](super::behind)), and made durable later, many at once ([`Disk::settle`](super::Disk)). Until then the journal has their contents; [`replay`] puts right
 //! what a loss of power left of them. Two files take turns: one is written while what the other has is made durable, so
 //! the journal is bounded by [`LIMIT`] and the largest batch, twice. Their bytes are written ahead: overwriting them
 //! syncs without the file system's own journal.
@@ -43,6 +43,8 @@ pub(crate) struct Journal {
     /// `None` while what it has is made durable.
     other: Option<Segment>,
     mark: Option<File>,
+    /// The newest record whose status files were all in place.
+    statuses: u64,
     /// Since when the power is on.
     boot: String,
 }
@@ -57,7 +59,7 @@ pub(crate) struct Segment {
     /// Bytes of records.
     used: usize,
     /// Files that were put in place and may not be durable.
-    touched: BTreeSet<PathBuf>,
+    pub(crate) touched: BTreeSet<PathBuf>,
 }
 
 impl Journal {
@@ -74,12 +76,19 @@ impl Journal {
             active,
             other: Some(other),
             mark: None,
+            statuses: 0,
         }
     }
 
     /// Goes on after the records that an earlier process left in these files, the newest of that number and in the last of
-    /// them; `touched` are the files that they are about.
-    fn adopt(&mut self, segments: Vec<Segment>, epoch: Epoch, newest: u64, touched: &BTreeSet<PathBuf>) {
+    /// them; `touched` are the files that they are about, which are all in place, or all but status files.
+    fn adopt(
+        &mut self,
+        segments: Vec<Segment>,
+        (epoch, newest): (Epoch, u64),
+        touched: &BTreeSet<PathBuf>,
+        is_whole: bool,
+    ) {
         self.epoch = epoch;
         self.next = newest.saturating_add(1);
         for mut segment in segments {
@@ -89,7 +98,11 @@ impl Journal {
             let before = std::mem::replace(&mut self.active, segment);
             self.other = Some(before);
         }
-        if let Err(error) = self.mark_placed(newest) {
+        let marked = match is_whole {
+            true => self.mark_all_placed(),
+            false => self.mark_placed(newest),
+        };
+        if let Err(error) = marked {
             tracing::debug!(%error, "the next start inspects these files again");
         }
     }
@@ -119,8 +132,8 @@ impl Journal {
         self.active.touched.extend(paths);
     }
 
-    /// All that the records up to this one say is in place. A note only: it is not durable, and does not count after a
-    /// loss of power.
+    /// All that the records up to this one say is in place, but for status files that wait. A note only: it is not durable,
+    /// and does not count after a loss of power.
     pub(crate) fn mark_placed(&mut self, number: u64) -> io::Result<()> {
         if self.mark.is_none() {
             self.mark = Some(file::open_private(&self.folder.join(MARK))?);
@@ -129,12 +142,23 @@ impl Journal {
             boot: self.boot.clone(),
             epoch: self.epoch,
             number,
+            statuses: self.statuses,
         };
         self.faults.step("journal mark", &self.folder)?;
         match &self.mark {
             Some(mark) => mark.write_all_at(text.render().as_bytes(), 0),
             None => Ok(()),
         }
+    }
+
+    /// All that any record says is in place.
+    pub(crate) fn mark_all_placed(&mut self) -> io::Result<()> {
+        let newest = self.next.saturating_sub(1);
+        if newest == self.statuses {
+            return Ok(());
+        }
+        self.statuses = newest;
+        self.mark_placed(newest)
     }
 
     /// Whether a record of so many bytes belongs into the other file.
@@ -228,13 +252,12 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes durable what its records put in place, and then empties it. Where that fails it stays as it is.
-    pub(crate) fn settle(&mut self, faults: &Faults) -> io::Result<()> {
-        sync_files(&self.touched, faults)?;
-        self.empty(faults)
+    /// Makes durable what its records put in place.
+    pub(crate) fn sync(&self, faults: &Faults) -> io::Result<()> {
+        sync_files(&self.touched, faults)
     }
 
-    fn empty(&mut self, faults: &Faults) -> io::Result<()> {
+    pub(crate) fn empty(&mut self, faults: &Faults) -> io::Result<()> {
         if let Some(file) = &self.file {
             faults.step("journal empty", &self.path)?;
             file.write_all_at(&[0; ALIGN], 0)?;

@@ -1,24 +1,28 @@
-//! Files of our own that were replaced, kept under their temporary names to be written over. A file system is slow to find a
-//! new file's place among those that were removed a moment ago, and a storm replaces thousands. Only status files: of a
-//! spec file an editor may still hold the old one. Does I/O; blocks.
+//! Files of our own that were replaced or removed, kept under their temporary names to be written over. A file system is slow
+//! to find a new file's place among those that were removed a moment ago, and a storm replaces and removes thousands. Status
+//! files, and spec files only of what alerts make: of another one an editor may still hold the old version. Does I/O; blocks.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use aegis_api::KindInfo;
 use rustix::fs::OFlags;
 
 use super::faults::Faults;
 use super::file;
 
 /// Most of them in one folder, and the largest of them in bytes.
-const KEPT: usize = 1024;
+const KEPT: usize = 4096;
 const LARGEST: u64 = 16 << 10;
 /// How long one is left as it is: who opened it while it had its name, such as a backup, has read it by then.
 const REST: Duration = Duration::from_secs(2);
+/// How long one is kept that nothing was written over.
+const UNUSED: Duration = Duration::from_secs(60);
 
 /// Which they are, by folder. Clones share them; the next start removes them.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +65,40 @@ impl Spares {
                 Some(_) => drop(std::fs::remove_file(&spare.path)),
                 None => {}
             }
+        }
+    }
+
+    /// Whether spec files of this kind are kept, too: the kind of what alerts make, which come and go by thousands.
+    pub(crate) fn take_specs_of(info: &KindInfo) -> bool {
+        info.tally.is_some()
+    }
+
+    /// Removes a file from its place and keeps it; that there is none is as good.
+    pub(crate) fn take_away(&self, path: &Path, faults: &Faults) -> io::Result<()> {
+        faults.placing(path);
+        faults.step("unlink", path)?;
+        let aside = file::temporary_beside(path);
+        match std::fs::rename(path, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            moved => moved?,
+        }
+        self.keep(&aside, faults);
+        Ok(())
+    }
+
+    /// Removes those that nothing was written over for a while, or all: the disk is full.
+    pub(crate) fn clear(&self, all: bool) {
+        let mut unused = Vec::new();
+        for spares in self.lock().values_mut() {
+            let is_unused = |spare: &Spare| all || spare.since.elapsed() >= UNUSED;
+            let count = spares.iter().take_while(|spare| is_unused(spare)).count();
+            unused.extend(spares.drain(..count).map(|spare| spare.path));
+            if spares.is_empty() {
+                spares.shrink_to_fit();
+            }
+        }
+        for path in unused {
+            drop(std::fs::remove_file(path));
         }
     }
 
@@ -143,6 +181,24 @@ mod tests {
             written(&b, &"x".repeat(n), &spares);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn what_was_removed_is_written_over_by_the_next_or_cleared() {
+        REST_OF_TEST.set(Some(Duration::ZERO));
+        let dir = tempfile::tempdir().unwrap();
+        let a = dir.path().join("a.yaml");
+        let (spares, faults) = (Spares::default(), Faults::default());
+        let first = written(&a, "the first", &spares);
+        spares.take_away(&a, &faults).unwrap();
+        spares.take_away(&a, &faults).unwrap();
+        assert!(!a.exists());
+        assert_eq!(written(&a, "again", &spares), (first.0, 1));
+        spares.take_away(&a, &faults).unwrap();
+        spares.clear(false);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "not for long");
+        spares.clear(true);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

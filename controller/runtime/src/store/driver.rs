@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::StoreError;
 use super::pace::Pace;
 use super::request_queue::RequestQueue;
-use super::writer::{Settling, Writer};
+use super::writer::Writer;
 use crate::disk::folder::Listing;
 use crate::offload::offload;
 use crate::watch::FileWatch;
@@ -75,6 +75,12 @@ impl StoreDriver {
                 }
                 () = until(settle_due) => {
                     writer.settle_soon();
+                }
+                caught_up = ended(&mut writer.catching_up) => {
+                    writer.caught_up(caught_up);
+                }
+                () = until(writer.catch_up_due) => {
+                    writer.catch_up_soon();
                 }
                 () = until(recheck_due) => {
                     let recheck = writer.take_recheck();
@@ -209,9 +215,9 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-async fn ended(settling: &mut Option<Settling>) -> <Settling as Future>::Output {
-    match settling {
-        Some(settling) => settling.await,
+async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
         None => std::future::pending().await,
     }
 }

@@ -265,7 +265,10 @@ impl Writer {
             let (_, objects) = self.memory.list(info);
             let old = objects.iter().filter(|object| object.resource_version <= since);
             let keys = old.map(|object| Key::new(info, object.name()));
-            lost.extend(keys.filter(|key| !listed.contains(key)));
+            // One that is on its way was not lost.
+            let is_lost =
+                |key: &Key| !listed.contains(key) && !self.disk.behind.has(&key.status_path(&self.disk.dir));
+            lost.extend(keys.filter(is_lost));
         }
         lost
     }

@@ -216,6 +216,9 @@ impl Entry {
 
 fn read_status(disk: &Disk, key: &Key) -> Option<Result<StatusFile, String>> {
     let path = key.status_path(&disk.dir);
+    if let Some(behind) = disk.behind.waiting(&path) {
+        return Some(StatusFile::parse(key, &behind.bytes));
+    }
     let why = match file::read(&path, status_file::MAX_BYTES, &disk.dir) {
         Ok(Found::Missing) => return None,
         Ok(Found::Unfit(why)) => why,

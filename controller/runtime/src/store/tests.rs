@@ -149,6 +149,21 @@ fn status_path(dir: &TempDir, name: &str) -> PathBuf {
     dir.path().join(format!("workloads/{name}.status.yaml"))
 }
 
+/// Waits until an object's status file is in its place, of this version.
+async fn status_placed(dir: &TempDir, object: &super::Stored) {
+    let version = object.resource_version.to_string();
+    let path = dir
+        .path()
+        .join(format!("{}/{}.status.yaml", object.info.plural, object.name()));
+    eventually("the status file is in its place", || {
+        let file: Value = std::fs::read(&path)
+            .map(|bytes| serde_json::from_slice(&bytes).unwrap())
+            .unwrap_or_default();
+        file["metadata"]["resourceVersion"].to_string().trim_matches('"') == version
+    })
+    .await;
+}
+
 /// Waits until this holds, at most ten seconds.
 async fn eventually(what: &str, holds: impl Fn() -> bool) {
     let wait = async {

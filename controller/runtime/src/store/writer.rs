@@ -25,7 +25,7 @@ use crate::disk::journal::Segment;
 use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 use crate::disk::status_file::StatusFile;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, blocking};
 use crate::events::EventRecorder;
 use crate::offload::offload;
 
@@ -66,10 +66,25 @@ pub(crate) struct Writer {
     pub(crate) settling: Option<Settling>,
     /// When that is next due; never while nothing was written.
     pub(crate) settle_due: Option<(Instant, Instant)>,
+    /// Status files that are put in place.
+    pub(crate) catching_up: Option<CatchingUp>,
+    /// When that is next due; never while none waits.
+    pub(crate) catch_up_due: Option<Instant>,
+    /// When it was last begun.
+    pub(crate) caught_up: Option<Instant>,
 }
 
 /// Answers the file, and whether it could be emptied.
 pub(crate) type Settling = JoinHandle<(Segment, std::io::Result<()>)>;
+
+/// Answers whether all could be.
+pub(crate) type CatchingUp = JoinHandle<Result<(), DiskError>>;
+
+/// How often status files are put in place: the versions between are in the journal alone.
+const CATCH_UP_EVERY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });
+
+/// The same after not all could be.
+const CATCH_UP_AGAIN: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
 
 /// How long nothing must have been written before the journal is emptied …
 const QUIET: Duration = Duration::from_secs(2);
@@ -192,6 +207,7 @@ impl Writer {
             Err(error) => return Ok(self.refuse(sealed, &error.into())),
         }
         self.put_off_settling();
+        self.put_off_catching_up();
         let aftermath = sealed.finish(results, &self.memory, &mut self.files, |revision| {
             self.announce.send_replace(revision);
         });
@@ -289,7 +305,7 @@ impl Writer {
     fn settle_journal(&self, mut segment: Segment) -> Settling {
         let (disk, audit) = (self.disk.clone(), self.audit.clone());
         offload(move || {
-            let settled = audit.sync().and_then(|()| segment.settle(&disk.faults));
+            let settled = audit.sync().and_then(|()| disk.settle(&mut segment));
             (segment, settled)
         })
     }
@@ -320,8 +336,38 @@ impl Writer {
         }
     }
 
+    /// Puts status files in place that wait for it.
+    pub(crate) fn catch_up_soon(&mut self) {
+        let disk = self.disk.clone();
+        self.catch_up_due = None;
+        self.caught_up = Some(Instant::now());
+        self.catching_up = Some(offload(move || disk.catch_up()));
+    }
+
+    pub(crate) fn caught_up(&mut self, result: Result<Result<(), DiskError>, JoinError>) {
+        self.catching_up = None;
+        if let Ok(Err(error)) = result {
+            tracing::warn!(%error, "status files are in the journal alone: they are tried again");
+            self.squeeze_due |= error.is_full();
+            self.catch_up_due = Some(Instant::now() + CATCH_UP_AGAIN);
+        }
+        self.put_off_catching_up();
+    }
+
+    pub(crate) fn put_off_catching_up(&mut self) {
+        if self.catching_up.is_none() && self.catch_up_due.is_none() && !self.disk.behind.is_empty() {
+            let now = Instant::now();
+            let next = self.caught_up.map_or(now, |last| last + CATCH_UP_EVERY);
+            self.catch_up_due = Some(next.max(now));
+        }
+    }
+
     /// Empties the journal: the files are all there is, and durable.
     pub(crate) async fn close_journal(&mut self) {
+        if let Some(catching_up) = self.catching_up.take() {
+            // What it could not place is tried once more below.
+            drop(catching_up.await);
+        }
         self.journal_settled().await;
         let unsettled = self.disk.journal().unsettled();
         if let Some(segment) = unsettled {
@@ -362,6 +408,8 @@ impl Writer {
             return Ok(());
         }
         self.squeeze_from = Some(now + SQUEEZE_EVERY);
+        let spares = self.disk.spares.clone();
+        blocking(move || spares.clear(true)).await?;
         let retention = self.retention;
         let lesser = |finished: usize| Retention {
             max_finished: finished.saturating_sub(finished.div_ceil(SQUEEZED)),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::frame::{self, Epoch, ObjectRecord, Record, SpecPart};
 use super::{FILES, FOLDER, MARK, Segment, offset};
+use crate::disk::behind::Behind;
 use crate::disk::digest::Digest;
 use crate::disk::file::{self, Found};
 use crate::disk::layout::{FileName, Key, is_temporary_of};
@@ -24,6 +25,15 @@ pub(crate) struct Mark {
     pub(crate) boot: String,
     pub(crate) epoch: Epoch,
     pub(crate) number: u64,
+    /// The same of status files, which come later.
+    pub(crate) statuses: u64,
+}
+
+/// What a [`Mark`] says that counts here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct InPlace {
+    specs: u64,
+    statuses: u64,
 }
 
 impl Mark {
@@ -33,17 +43,24 @@ impl Mark {
             // Writing into a String does not fail.
             write!(epoch, "{byte:02x}").unwrap_or_default();
         }
-        format!("{} {epoch} {:020}\n", self.boot, self.number)
+        format!(
+            "{} {epoch} {:020} {:020}\n",
+            self.boot, self.number, self.statuses
+        )
     }
 
-    fn placed(text: &str, boot: &str, epoch: Epoch) -> Option<u64> {
-        let number = text.split_whitespace().nth(2)?.parse().ok()?;
+    fn placed(text: &str, boot: &str, epoch: Epoch) -> Option<InPlace> {
+        let mut words = text.split_whitespace().skip(2);
         let mark = Self {
             boot: boot.to_owned(),
             epoch,
-            number,
+            number: words.next()?.parse().ok()?,
+            statuses: words.next()?.parse().ok()?,
         };
-        (mark.render() == text).then_some(number)
+        (mark.render() == text).then_some(InPlace {
+            specs: mark.number,
+            statuses: mark.statuses,
+        })
     }
 }
 
@@ -69,6 +86,8 @@ struct Final<'a> {
     known: Vec<Digest>,
     /// Contents of those of them that the journal has.
     texts: Vec<&'a [u8]>,
+    /// The version of the spec file that is in force by the status.
+    accepted: Option<Digest>,
     inspect_spec: bool,
     inspect_status: bool,
 }
@@ -92,11 +111,13 @@ impl Disk {
         };
         let mut touched = BTreeSet::new();
         for (key, last) in &summed(&records, placed) {
-            let put = match self.put_right(key, last, placed.is_none(), &mut replay) {
+            let mut put_right =
+                |last_try| self.put_right(key, last, (placed.is_none(), last_try), &mut replay);
+            let put = match put_right(false) {
                 // What the journal's files have been given ahead is of use here.
                 Err(error) if error.is_full() => {
                     release_space(&mut segments).map_err(failed)?;
-                    self.put_right(key, last, placed.is_none(), &mut replay)
+                    put_right(true)
                 }
                 put => put,
             };
@@ -108,7 +129,9 @@ impl Disk {
                 "put in place what an earlier process had only in its journal"
             );
         }
-        self.journal().adopt(segments, epoch, number, &touched);
+        let is_whole = self.behind.is_empty();
+        self.journal()
+            .adopt(segments, (epoch, number), &touched, is_whole);
         Ok(replay)
     }
 
@@ -134,7 +157,7 @@ impl Disk {
         &self,
         key: &Key,
         last: &Final<'_>,
-        power_lost: bool,
+        (power_lost, last_try): (bool, bool),
         replay: &mut Replay,
     ) -> Result<Vec<PathBuf>, DiskError> {
         let (spec, status) = (key.spec_path(&self.dir), key.status_path(&self.dir));
@@ -170,10 +193,17 @@ impl Disk {
             let found = file::read(&status, status_file::MAX_BYTES, &self.dir).map_err(fail(&status))?;
             match last.status {
                 Some(text) if found.digest() != Some(Digest::of(text)) && !is_newer(key, &found, text) => {
-                    let prepared = file::prepare(&status, text, &self.faults);
-                    let placed = prepared.and_then(|prepared| prepared.place(&self.faults));
-                    placed.map_err(fail(&status))?;
-                    replay.placed += 1;
+                    let behind = Behind {
+                        key: key.clone(),
+                        bytes: text.into(),
+                        accepted: last.accepted,
+                    };
+                    match self.place_one(&status, &behind) {
+                        Ok(()) => replay.placed += 1,
+                        // It is served all the same: the journal has it.
+                        Err(error) if last_try && error.is_full() => self.behind.put(status, behind),
+                        Err(error) => return Err(error),
+                    }
                 }
                 None if !matches!(found, Found::Missing) => {
                     file::remove(&status, &self.faults).map_err(fail(&status))?;
@@ -268,11 +298,14 @@ fn is_torn(bytes: &[u8], text: &[u8]) -> bool {
     clippy::mutable_key_type,
     reason = "a key is compared by kind and name; what its row of the table compiles lazily takes no part"
 )]
-fn summed(records: &[Record], placed: Option<u64>) -> BTreeMap<Key, Final<'_>> {
+fn summed(records: &[Record], placed: Option<InPlace>) -> BTreeMap<Key, Final<'_>> {
     let undone: BTreeSet<&(u64, Key)> = records.iter().flat_map(|record| &record.undone).collect();
     let mut finals: BTreeMap<Key, Final<'_>> = BTreeMap::new();
     for record in records {
-        let inspect = placed.is_none_or(|placed| record.number > placed);
+        let inspect = (
+            placed.is_none_or(|placed| record.number > placed.specs),
+            placed.is_none_or(|placed| record.number > placed.statuses),
+        );
         for object in &record.objects {
             if !undone.contains(&(record.number, object.key.clone())) {
                 let last = finals.entry(object.key.clone()).or_default();
@@ -284,7 +317,8 @@ fn summed(records: &[Record], placed: Option<u64>) -> BTreeMap<Key, Final<'_>> {
 }
 
 impl<'a> Final<'a> {
-    fn add(&mut self, object: &'a ObjectRecord, inspect: bool) {
+    fn add(&mut self, object: &'a ObjectRecord, inspect: (bool, bool)) {
+        let (inspect_spec, inspect_status) = inspect;
         match object.spec {
             SpecPart::Put { replaces, digest, .. } => {
                 self.known.extend(replaces);
@@ -302,11 +336,12 @@ impl<'a> Final<'a> {
             (SpecPart::Kept, _) => {}
             (part, _) => {
                 self.spec = Some((part, object.text.as_slice()));
-                self.inspect_spec = inspect;
+                self.inspect_spec = inspect_spec;
             }
         }
         self.status = object.status.as_deref();
-        self.inspect_status = inspect;
+        self.accepted = object.accepted;
+        self.inspect_status = inspect_status;
     }
 }
 
@@ -354,13 +389,18 @@ mod tests {
             boot: "boot-1".to_owned(),
             epoch: [3; 16],
             number: 42,
+            statuses: 7,
         };
         let text = mark.render();
-        assert_eq!(Mark::placed(&text, "boot-1", [3; 16]), Some(42));
+        let placed = InPlace {
+            specs: 42,
+            statuses: 7,
+        };
+        assert_eq!(Mark::placed(&text, "boot-1", [3; 16]), Some(placed));
         for (boot, epoch) in [("boot-2", [3; 16]), ("boot-1", [4; 16])] {
             assert_eq!(Mark::placed(&text, boot, epoch), None);
         }
-        for garbage in ["", "boot-1", "\0\0\0\0", "boot-1 x 42\n"] {
+        for garbage in ["", "boot-1", "\0\0\0\0", "boot-1 x 42\n", "boot-1 x 42 7\n"] {
             assert_eq!(Mark::placed(garbage, "boot-1", [3; 16]), None, "{garbage:?}");
         }
     }

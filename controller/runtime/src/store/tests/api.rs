@@ -26,7 +26,7 @@ async fn a_created_object_has_complete_metadata_and_both_files() {
     assert_eq!(stored.value()["apiVersion"], "aegisops.io/v1alpha1");
     let text = std::fs::read_to_string(spec_path(&dir, "web")).unwrap();
     assert!(text.contains("replicas: 2") && !text.contains("uid"), "{text}");
-    assert!(status_path(&dir, "web").exists());
+    status_placed(&dir, &stored).await;
     assert_eq!(store.get::<Workload>("web").unwrap().spec.replicas, 2);
     assert_eq!(store.list::<Workload>().len(), 1);
     assert_eq!(store.list_stored(wl()).0, stored.resource_version);

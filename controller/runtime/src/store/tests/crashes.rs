@@ -334,7 +334,8 @@ async fn a_persons_edit_is_not_undone_by_the_journal_however_the_process_ended()
 async fn a_journal_of_any_bytes_is_no_reason_not_to_start() {
     let dir = dir();
     let store = Running::open(&dir).await;
-    store.create(wl(), workload("web", 1), false).await.unwrap();
+    let made = store.create(wl(), workload("web", 1), false).await.unwrap();
+    status_placed(&dir, &made).await;
     let before = store.contents();
     store.kill().await;
     let journal = dir.path().join(".journal/a");
@@ -412,4 +413,107 @@ async fn what_waits_is_committed_in_batches_of_bounded_size_and_small_changes_in
         let commits = counts["journal fsync"] - before.get("journal fsync").copied().unwrap_or(0);
         assert_eq!(commits <= 2, fits, "{name}: {commits}");
     }
+}
+
+/// Replicas in the status of every workload, by name.
+fn statuses(store: &Running) -> Vec<(String, Value)> {
+    let (_, objects) = store.list_stored(wl());
+    let of = |object: &std::sync::Arc<super::super::Stored>| {
+        let replicas = object.value()["status"]["replicas"].clone();
+        (object.name().to_owned(), replicas)
+    };
+    objects.iter().map(of).collect()
+}
+
+async fn set_status(store: &Running, name: &str, replicas: u32) {
+    let status = set("", "status", json!({"replicas": replicas}));
+    let edit = store.edit(wl(), name, Part::Status, false, status);
+    edit.await.unwrap();
+}
+
+#[tokio::test]
+async fn i10_status_files_that_cannot_be_placed_stay_in_the_journal_and_hold_up_nothing() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    for name in ["stuck", "free"] {
+        store.create(wl(), workload(name, 1), false).await.unwrap();
+    }
+    store
+        .faults
+        .fail("create", "stuck.status.yaml", std::io::ErrorKind::StorageFull);
+    // Each change turns to the other file of the journal, which cannot be emptied without what is stuck.
+    store.faults.limit_journal(1);
+    for n in 2..30 {
+        set_status(&store, "stuck", n).await;
+        set_status(&store, "free", n).await;
+    }
+    let before = store.contents();
+    assert_eq!(
+        statuses(&store),
+        [("free".into(), json!(29)), ("stuck".into(), json!(29))]
+    );
+    store.kill().await;
+    let faults = Faults::default();
+    faults.fail("create", "stuck.status.yaml", std::io::ErrorKind::StorageFull);
+    let options = || StoreOptions {
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    };
+    let store = Running::try_with(options(), faults.clone()).await.unwrap();
+    assert_eq!(store.contents(), before, "served from the journal");
+    set_status(&store, "free", 30).await;
+    store.stop().await;
+    let store = Running::try_with(options(), faults.clone()).await.unwrap();
+    faults.mend();
+    let stuck = store.get_stored(wl(), "stuck").unwrap();
+    status_placed(&dir, &stuck).await;
+    let before = store.contents();
+    store.stop().await;
+    std::fs::remove_dir_all(dir.path().join(".journal")).unwrap();
+    assert_eq!(
+        Running::open(&dir).await.contents(),
+        before,
+        "the files have all of it"
+    );
+}
+
+#[tokio::test]
+async fn i10_no_status_file_is_put_into_a_folder_that_is_not_the_one_that_was_loaded() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    store
+        .faults
+        .fail("create", "web.status.yaml", std::io::ErrorKind::Other);
+    set_status(&store, "web", 5).await;
+    let (folder, away) = (dir.path().join("workloads"), dir.path().join("away"));
+    std::fs::rename(&folder, &away).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    store.faults.mend();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    let web = store.get_stored(wl(), "web").unwrap();
+    status_placed(&dir, &web).await;
+    assert_eq!(statuses(&store), [("web".into(), json!(5))]);
+}
+
+#[tokio::test]
+async fn of_many_versions_of_a_status_in_a_moment_few_are_put_in_place() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    let made = store.create(wl(), workload("web", 1), false).await.unwrap();
+    status_placed(&dir, &made).await;
+    let renames = || store.faults.counts().get("rename").copied().unwrap_or_default();
+    let before = renames();
+    for n in 0..500 {
+        set_status(&store, "web", n).await;
+    }
+    let web = store.get_stored(wl(), "web").unwrap();
+    status_placed(&dir, &web).await;
+    assert!(renames() - before < 250, "{}", renames() - before);
+    let before = store.contents();
+    store.kill().await;
+    assert_eq!(Running::open(&dir).await.contents(), before);
 }

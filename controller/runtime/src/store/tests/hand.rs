@@ -392,7 +392,8 @@ async fn a_folder_of_nothing_removed_by_hand_is_made_again_and_watched_again() {
 async fn a_status_file_removed_by_hand_is_written_again() {
     let dir = dir();
     let store = rescanning(&dir).await;
-    store.create(wl(), workload("web", 1), false).await.unwrap();
+    let made = store.create(wl(), workload("web", 1), false).await.unwrap();
+    status_placed(&dir, &made).await;
     fs::remove_file(status_path(&dir, "web")).unwrap();
     eventually("written", || status_path(&dir, "web").exists()).await;
     let before = store.contents();
