@@ -488,7 +488,7 @@ impl StoreTask {
     fn start(driver: StoreDriver) -> Self {
         let closing = CancellationToken::new();
         Self {
-            task: tokio::spawn(driver.run(closing.clone())),
+            task: tokio::spawn(driver.run_on_a_thread(closing.clone())),
             closing,
         }
     }

@@ -31,7 +31,7 @@ use aegis_api::defaults::Defaults;
 
 pub use error::DiskError;
 
-use crate::offload::offload;
+use crate::offload::{at_once, offload};
 use behind::BehindFiles;
 use faults::Faults;
 use home::{Homes, Record};
@@ -171,4 +171,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, DiskError> {
     // A task fails only by a panic of the work (there is none) or because the runtime shuts down.
     offload(work).await.map_err(|_| DiskError::Closed)
+}
+
+/// The same for what is short, at once where the thread has nothing else to do: each change waits for it, and on a busy
+/// machine another thread would have to wait for its turn first.
+pub(crate) async fn briefly<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, DiskError> {
+    at_once(work).await.map_err(|_| DiskError::Closed)
 }

@@ -3,10 +3,26 @@
 
 use std::cell::Cell;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 thread_local! {
     static INLINE: Cell<bool> = const { Cell::new(false) };
+    static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, short work that blocks is done on this thread at once: nothing else is to be done on it.
+pub(crate) fn block_on_this_thread() {
+    MAY_BLOCK.set(true);
+}
+
+/// Does short work that blocks: at once on a thread that has nothing else to do, else as [`offload`] does.
+pub(crate) async fn at_once<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    match MAY_BLOCK.get() {
+        true => Ok(work()),
+        false => offload(work).await,
+    }
 }
 
 /// From now on, work offloaded from this thread is done on this thread, as a task among the others. For simulations on a

@@ -22,11 +22,11 @@ use super::layout::Key;
 use super::spares::Spares;
 use super::spec_file;
 use super::status_file::StatusFile;
-use super::{Disk, DiskError, blocking};
+use super::{Disk, DiskError, blocking, briefly};
 use crate::audit::AuditLog;
 use crate::store::object::Stored;
 
-/// On how many threads files are written, and how many each takes.
+/// On how many threads spec files are written, and how many each takes.
 const PARALLEL: (usize, usize) = (4, 8);
 
 /// Where objects are put that are too many to be loaded.
@@ -90,6 +90,13 @@ impl Disk {
         writes: Vec<Write>,
     ) -> Result<Vec<Result<Ready, DiskError>>, DiskError> {
         let (threads, each) = PARALLEL;
+        let specs = writes
+            .iter()
+            .filter(|write| matches!(write.contents, Contents::Both { .. }));
+        if specs.count() <= each {
+            let disk = self.clone();
+            return briefly(move || writes.into_iter().map(|write| disk.ready(write)).collect()).await;
+        }
         let mut writes = writes.into_iter().peekable();
         let mut parts: Vec<Vec<Write>> = Vec::new();
         while writes.peek().is_some() {
@@ -134,7 +141,7 @@ impl Disk {
         audit: &AuditLog,
     ) -> Result<Vec<Written>, DiskError> {
         let (disk, audit) = (self.clone(), audit.clone());
-        blocking(move || disk.commit_now(batch, &entries, &audit)).await?
+        briefly(move || disk.commit_now(batch, &entries, &audit)).await?
     }
 
     /// Gives a batch up.

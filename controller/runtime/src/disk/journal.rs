@@ -10,7 +10,7 @@
 pub(crate) mod frame;
 pub(crate) mod replay;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
@@ -26,6 +26,8 @@ pub(crate) const LIMIT: usize = 8 << 20;
 const STEP: usize = 256 << 10;
 /// Threads that make files durable: the file system commits for several at once.
 const PARALLEL: usize = 4;
+/// More files than these are made durable with the whole file system: in one go, and not one after the other.
+const MANY: usize = if cfg!(test) { 8 } else { 256 };
 const FOLDER: &str = ".journal";
 const FILES: [&str; 2] = ["a", "b"];
 /// Says up to which record everything is in place.
@@ -254,7 +256,7 @@ impl Segment {
 
     /// Makes durable what its records put in place.
     pub(crate) fn sync(&self, faults: &Faults) -> io::Result<()> {
-        sync_files(&self.touched, faults)
+        sync_files(self.path.parent().unwrap_or(&self.path), &self.touched, faults)
     }
 
     pub(crate) fn empty(&mut self, faults: &Faults) -> io::Result<()> {
@@ -273,8 +275,31 @@ impl Segment {
     }
 }
 
-/// Makes these files durable, and their names. One that is gone needs no more than its folder.
-fn sync_files(paths: &BTreeSet<PathBuf>, faults: &Faults) -> io::Result<()> {
+/// Makes these files durable, and their names: many on the file system of `folder` at once with all that is on it.
+fn sync_files(folder: &Path, paths: &BTreeSet<PathBuf>, faults: &Faults) -> io::Result<()> {
+    if paths.len() <= MANY {
+        return sync_each(paths, faults);
+    }
+    let device = |folder: &Path| Some(std::fs::metadata(folder).ok()?.dev());
+    let here = device(folder);
+    let mut devices: BTreeMap<&Path, Option<u64>> = BTreeMap::new();
+    let mut elsewhere = BTreeSet::new();
+    for path in paths {
+        let parent = path.parent().unwrap_or(folder);
+        if *devices.entry(parent).or_insert_with(|| device(parent)) != here {
+            elsewhere.insert(path.clone());
+        }
+    }
+    faults.step("fsync all", folder)?;
+    rustix::fs::syncfs(File::open(folder)?)?;
+    for path in paths.difference(&elsewhere) {
+        faults.synced(path);
+    }
+    sync_each(&elsewhere, faults)
+}
+
+/// One after the other; one that is gone needs no more than its folder.
+fn sync_each(paths: &BTreeSet<PathBuf>, faults: &Faults) -> io::Result<()> {
     let all: Vec<&PathBuf> = paths.iter().collect();
     let sync = |path: &Path| -> io::Result<()> {
         faults.step("fsync", path)?;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use super::pace::Pace;
 use super::request_queue::RequestQueue;
 use super::writer::Writer;
 use crate::disk::folder::Listing;
-use crate::offload::offload;
+use crate::offload::{block_on_this_thread, offload};
 use crate::watch::FileWatch;
 
 /// A changed file is read when nothing has happened for this long …
@@ -35,6 +36,25 @@ pub struct StoreDriver {
 type Scan = JoinHandle<Listing>;
 
 impl StoreDriver {
+    /// As [`run`](Self::run), on a thread of its own: each change waits for the disk, and no other task shares that wait.
+    pub async fn run_on_a_thread(self, shutdown: CancellationToken) -> Result<(), StoreError> {
+        let (end, ended) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let Ok(runtime) = runtime else { return };
+                block_on_this_thread();
+                let result = runtime.block_on(self.run(shutdown));
+                drop(end.send(result));
+            });
+        match thread {
+            // What cannot start, or panics, answers nothing.
+            Ok(_) => ended.await.unwrap_or(Err(StoreError::Closed)),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+
     /// Writes what callers request and takes over what people write, until `shutdown`. Ends after the batch at hand;
     /// later requests get [`StoreError::Closed`].
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), StoreError> {

@@ -9,8 +9,8 @@ use super::{Request, StoreError};
 const WAITING: usize = 1024;
 /// The most requests in one batch.
 const ASKED: usize = 256;
-/// The most status writes in one batch: beyond this files only queue up in the file system's journal.
-const STATUS_WRITES: usize = 16;
+/// The most status writes in one batch: what is requested beside them waits for them to be written, too.
+const STATUS_WRITES: usize = 64;
 
 /// Where requests are handed in.
 #[derive(Debug)]

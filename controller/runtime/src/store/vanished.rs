@@ -13,11 +13,11 @@ use super::object::Stored;
 use super::weigh::{self, Going, WINDOW};
 use super::writer::Writer;
 use super::{BrokenFile, StoreError};
-use crate::disk::blocking;
 use crate::disk::folder::Listing;
 use crate::disk::home::{Folder, Record};
 use crate::disk::layout::Key;
 use crate::disk::rename::Sought;
+use crate::disk::{blocking, briefly};
 use crate::events::{EventType, ObjectRef};
 
 /// How many objects of one kind get an Event of their own when their deletions are held; the kind's own names the rest.
@@ -336,7 +336,7 @@ impl Writer {
     ) -> Result<BTreeMap<&'static str, StoreError>, StoreError> {
         let infos: Vec<&'static KindInfo> = KINDS.iter().filter(|info| kinds.contains(info.plural)).collect();
         let disk = self.disk.clone();
-        let found = blocking(move || {
+        let found = briefly(move || {
             infos
                 .into_iter()
                 .map(|info| (info, disk.folder(info)))
