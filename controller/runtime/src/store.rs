@@ -264,7 +264,7 @@ impl Store {
             deleted: Vec::new(),
             record,
             held_changed: false,
-            finished: false,
+            retire_due: None,
             squeeze_due: false,
             squeeze_from: None,
             settling: None,

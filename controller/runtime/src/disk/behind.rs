@@ -5,6 +5,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +24,7 @@ pub(crate) struct Behind {
     pub(crate) accepted: Option<Digest>,
 }
 
-/// Which those are, by the path of each. Clones share them. What they take is what two files of the journal may hold.
+/// Which those are, by the path of each (as bytes: a path would be taken apart each time). Clones share them. What they take is what two files of the journal may hold.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BehindFiles(Arc<Shared>);
 
@@ -35,20 +36,20 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Files {
-    waiting: HashMap<PathBuf, Behind>,
+    waiting: HashMap<OsString, Behind>,
     /// Those that are put in place just now.
-    placing: HashSet<PathBuf>,
+    placing: HashSet<OsString>,
 }
 
 impl BehindFiles {
     /// This version is to be put in place, instead of an earlier one that is not yet.
     pub(crate) fn put(&self, path: PathBuf, behind: Behind) {
-        self.lock().waiting.insert(path, behind);
+        self.lock().waiting.insert(path.into_os_string(), behind);
     }
 
     /// Whether this file is not in its place yet.
     pub(crate) fn has(&self, path: &Path) -> bool {
-        let files = self.lock();
+        let (files, path) = (self.lock(), path.as_os_str());
         files.waiting.contains_key(path) || files.placing.contains(path)
     }
 
@@ -64,6 +65,7 @@ impl BehindFiles {
         path: &Path,
         place: impl FnOnce(Option<&Behind>) -> Result<T, E>,
     ) -> Result<T, E> {
+        let path = path.as_os_str();
         let mut files = self.lock();
         while files.placing.contains(path) {
             files = self.0.placed.wait(files).unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +92,7 @@ impl BehindFiles {
         kept.err().flatten()
     }
 
-    fn paths(&self) -> Vec<PathBuf> {
+    fn paths(&self) -> Vec<OsString> {
         self.lock().waiting.keys().cloned().collect()
     }
 
@@ -113,10 +115,10 @@ impl Disk {
         placed
     }
 
-    fn place_behind<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), DiskError> {
+    fn place_behind<'a>(&self, paths: impl IntoIterator<Item = &'a OsString>) -> Result<(), DiskError> {
         let mut folders: BTreeMap<&'static str, Option<DiskError>> = BTreeMap::new();
         let mut result = Ok(());
-        for path in paths {
+        for path in paths.into_iter().map(Path::new) {
             let placed = self.behind.take(path, |behind| {
                 let Some(behind) = behind else { return Ok(()) };
                 let info = behind.key.info;
@@ -145,7 +147,12 @@ impl Disk {
     /// Makes durable what a file of the journal has, and empties it. What cannot be put in its place is written to the
     /// other file once more. Where that fails, too, this one stays as it is. Blocks.
     pub(crate) fn settle(&self, segment: &mut Segment) -> std::io::Result<()> {
-        let statuses = || segment.touched.iter().filter(|path| self.behind.has(path));
+        let statuses = || {
+            segment
+                .touched
+                .iter()
+                .filter(|path| self.behind.has(Path::new(path)))
+        };
         let placed = self.place_behind(statuses());
         segment.sync(&self.faults)?;
         if let Err(error) = placed {
@@ -157,17 +164,17 @@ impl Disk {
 
     fn carry_over<'a>(
         &self,
-        paths: impl Iterator<Item = &'a PathBuf>,
+        paths: impl Iterator<Item = &'a OsString>,
         journal: &mut Journal,
         why: &DiskError,
     ) -> std::io::Result<()> {
         let mut draft = Draft::default();
         let mut carried = Vec::new();
-        for path in paths {
+        for path in paths.map(Path::new) {
             if let Some(behind) = self.behind.waiting(path) {
                 let kept = (SpecPart::Kept, &[][..]);
                 draft.object(&behind.key, kept, Some(&behind.bytes), behind.accepted);
-                carried.push(path.clone());
+                carried.push(path.to_owned());
             }
         }
         if carried.is_empty() {

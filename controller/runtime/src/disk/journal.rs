@@ -11,6 +11,7 @@ pub(crate) mod frame;
 pub(crate) mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
@@ -32,6 +33,9 @@ const FOLDER: &str = ".journal";
 const FILES: [&str; 2] = ["a", "b"];
 /// Says up to which record everything is in place.
 const MARK: &str = "placed";
+
+/// Paths, compared as the bytes that they are: as paths they would be taken apart each time.
+pub(crate) type Touched = BTreeSet<OsString>;
 
 /// The journal of an open state directory.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ pub(crate) struct Segment {
     /// Bytes of records.
     used: usize,
     /// Files that were put in place and may not be durable.
-    pub(crate) touched: BTreeSet<PathBuf>,
+    pub(crate) touched: Touched,
 }
 
 impl Journal {
@@ -88,7 +92,7 @@ impl Journal {
         &mut self,
         segments: Vec<Segment>,
         (epoch, newest): (Epoch, u64),
-        touched: &BTreeSet<PathBuf>,
+        touched: &Touched,
         is_whole: bool,
     ) {
         self.epoch = epoch;
@@ -131,6 +135,7 @@ impl Journal {
 
     /// These files were put in place, by the newest record.
     pub(crate) fn touched(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
+        let paths = paths.into_iter().map(PathBuf::into_os_string);
         self.active.touched.extend(paths);
     }
 
@@ -276,7 +281,7 @@ impl Segment {
 }
 
 /// Makes these files durable, and their names: many on the file system of `folder` at once with all that is on it.
-fn sync_files(folder: &Path, paths: &BTreeSet<PathBuf>, faults: &Faults) -> io::Result<()> {
+fn sync_files(folder: &Path, paths: &Touched, faults: &Faults) -> io::Result<()> {
     if paths.len() <= MANY {
         return sync_each(paths, faults);
     }
@@ -285,7 +290,7 @@ fn sync_files(folder: &Path, paths: &BTreeSet<PathBuf>, faults: &Faults) -> io::
     let mut devices: BTreeMap<&Path, Option<u64>> = BTreeMap::new();
     let mut elsewhere = BTreeSet::new();
     for path in paths {
-        let parent = path.parent().unwrap_or(folder);
+        let parent = Path::new(path).parent().unwrap_or(folder);
         if *devices.entry(parent).or_insert_with(|| device(parent)) != here {
             elsewhere.insert(path.clone());
         }
@@ -293,14 +298,14 @@ fn sync_files(folder: &Path, paths: &BTreeSet<PathBuf>, faults: &Faults) -> io::
     faults.step("fsync all", folder)?;
     rustix::fs::syncfs(File::open(folder)?)?;
     for path in paths.difference(&elsewhere) {
-        faults.synced(path);
+        faults.synced(Path::new(path));
     }
     sync_each(&elsewhere, faults)
 }
 
 /// One after the other; one that is gone needs no more than its folder.
-fn sync_each(paths: &BTreeSet<PathBuf>, faults: &Faults) -> io::Result<()> {
-    let all: Vec<&PathBuf> = paths.iter().collect();
+fn sync_each(paths: &Touched, faults: &Faults) -> io::Result<()> {
+    let all: Vec<&Path> = paths.iter().map(Path::new).collect();
     let sync = |path: &Path| -> io::Result<()> {
         faults.step("fsync", path)?;
         match File::open(path) {
@@ -323,7 +328,7 @@ fn sync_each(paths: &BTreeSet<PathBuf>, faults: &Faults) -> io::Result<()> {
         });
         joined.collect::<Vec<_>>().into_iter().collect::<io::Result<()>>()
     })?;
-    let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+    let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| Path::new(path).parent()).collect();
     folders
         .into_iter()
         .try_for_each(|folder| match file::sync_folder(folder, faults) {

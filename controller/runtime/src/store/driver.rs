@@ -102,6 +102,9 @@ impl StoreDriver {
                 () = until(writer.catch_up_due) => {
                     writer.catch_up_soon();
                 }
+                () = until(writer.retire_due) => {
+                    writer.retire_some_now().await?;
+                }
                 () = until(recheck_due) => {
                     let recheck = writer.take_recheck();
                     writer.examine(recheck, true).await?;
@@ -189,9 +192,6 @@ fn every(pause: Duration) -> Interval {
 
 /// What the last round left to be done.
 async fn catch_up(writer: &mut Writer) -> Result<(), StoreError> {
-    if writer.finished {
-        writer.retire(false).await?;
-    }
     if writer.squeeze_due {
         writer.squeeze().await?;
     }

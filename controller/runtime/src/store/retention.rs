@@ -6,7 +6,7 @@ use super::Retention;
 use super::index::EndedByTime;
 
 /// How many are removed in one batch, so that no other write waits long behind it.
-pub(crate) const AT_ONCE: usize = 64;
+pub(crate) const AT_ONCE: usize = 32;
 /// How many more than `max_finished` are kept where something decides by them. Budgets admit far fewer.
 const NEEDED: usize = 1000;
 /// What did nothing has this part of the room to itself, so that people see it although much was done.

@@ -56,8 +56,8 @@ pub(crate) struct Writer {
     pub(crate) record: Record,
     /// Whether that may not be true any more.
     pub(crate) held_changed: bool,
-    /// Whether an object has come to its end since retention was last seen to.
-    pub(crate) finished: bool,
+    /// When retention is seen to next; never while no object has come to its end since it was.
+    pub(crate) retire_due: Option<Instant>,
     /// The disk is full: finished objects are to make room.
     pub(crate) squeeze_due: bool,
     /// From when on they may do so again.
@@ -93,6 +93,11 @@ const LATEST: Duration = Duration::from_secs(30);
 
 /// A batch that has come to this size takes no further request: what it makes is held in memory until it is durable.
 pub(crate) const BATCH_BYTES: usize = 8 << 20;
+
+/// How long what has come to its end waits for others, to be removed with them where it is too many …
+const RETIRE_AFTER: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 250 });
+/// … and how long requests have between two lots.
+const RETIRE_REST: Duration = Duration::from_millis(1);
 
 /// How often a full disk takes finished objects, and which part of them each time.
 const SQUEEZE_EVERY: Duration = Duration::from_secs(10);
@@ -217,7 +222,9 @@ impl Writer {
             self.dormant.remove(key);
         }
         self.unverified.extend(aftermath.gone.iter().cloned());
-        self.finished |= aftermath.finished;
+        if aftermath.finished && self.retire_due.is_none() {
+            self.retire_due = Some(Instant::now() + RETIRE_AFTER);
+        }
         self.squeeze_due |= aftermath.failures.values().any(StoreError::is_full);
         Ok(aftermath)
     }
@@ -395,9 +402,32 @@ impl Writer {
 
     /// Removes finished objects that are too many or, if `by_age`, too old.
     pub(crate) async fn retire(&mut self, by_age: bool) -> Result<(), StoreError> {
-        self.finished = false;
+        self.retire_due = None;
         let retention = self.retention;
         self.retire_to(|_| retention, by_age).await
+    }
+
+    /// Removes some of what is too many, and comes back for the rest: requests go on between. The more there are, the more
+    /// at once, so that they do not grow without end.
+    pub(crate) async fn retire_some_now(&mut self) -> Result<(), StoreError> {
+        self.retire_due = None;
+        let now = self.clock.now();
+        for info in KINDS.iter() {
+            let names = self.memory.overdue(info, self.retention, now, false);
+            let count = retention::AT_ONCE.max(names.len() / 8);
+            if names.len() > count {
+                self.retire_due = Some(Instant::now() + RETIRE_REST);
+            }
+            let keys: Vec<Key> = names
+                .into_iter()
+                .take(count)
+                .map(|name| Key::new(info, name))
+                .collect();
+            if !keys.is_empty() {
+                self.retire_or_squeeze(&keys, now).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The disk is full: a part of what is finished goes before its time, what did nothing first. Nothing that something
@@ -432,15 +462,20 @@ impl Writer {
             overdue.extend(names.into_iter().map(|name| Key::new(info, name)));
         }
         for some in overdue.chunks(retention::AT_ONCE) {
-            let aftermath = self.retire_some(some, now, true).await?;
-            if aftermath.failures.values().any(StoreError::is_full) {
-                // Their removal is what mends that; it goes without a record, which is said.
-                tracing::warn!(
-                    count = some.len(),
-                    "finished objects are removed from a full disk without a record of each"
-                );
-                self.retire_some(some, now, false).await?;
-            }
+            self.retire_or_squeeze(some, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn retire_or_squeeze(&mut self, some: &[Key], now: Time) -> Result<(), StoreError> {
+        let aftermath = self.retire_some(some, now, true).await?;
+        if aftermath.failures.values().any(StoreError::is_full) {
+            // Their removal is what mends that; it goes without a record, which is said.
+            tracing::warn!(
+                count = some.len(),
+                "finished objects are removed from a full disk without a record of each"
+            );
+            self.retire_some(some, now, false).await?;
         }
         Ok(())
     }

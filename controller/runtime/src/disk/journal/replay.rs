@@ -121,7 +121,7 @@ impl Disk {
                 }
                 put => put,
             };
-            touched.extend(put?);
+            touched.extend(put?.into_iter().map(PathBuf::into_os_string));
         }
         if replay.placed > 0 {
             tracing::info!(
