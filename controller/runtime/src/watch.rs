@@ -80,6 +80,17 @@ impl FileWatch {
         self.noted.news.notified().await;
     }
 
+    /// These count as changed once more.
+    pub(crate) fn again(&self, keys: Vec<Key>) {
+        if keys.is_empty() {
+            return;
+        }
+        let mut changed = self.noted.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.keys.extend(keys);
+        drop(changed);
+        self.noted.news.notify_one();
+    }
+
     /// What has changed; it counts as known from now on.
     pub(crate) fn take(&self) -> Changed {
         std::mem::take(&mut *self.noted.changed.lock().unwrap_or_else(PoisonError::into_inner))

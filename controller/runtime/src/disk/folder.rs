@@ -39,7 +39,7 @@ pub(crate) struct Misnamed {
 }
 
 /// A version of a person's file that was judged before.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) digest: Digest,
     pub(crate) signature: Option<Signature>,

@@ -9,6 +9,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 
 use super::StoreError;
+use super::files::Inspected;
 use super::pace::Pace;
 use super::request_queue::RequestQueue;
 use super::writer::Writer;
@@ -69,6 +70,7 @@ impl StoreDriver {
         let mut retention = every(RETENTION);
         let mut pace = Pace::start(writer.clock.now(), Instant::now());
         let mut changed: Option<(Instant, Instant)> = None;
+        let mut examining: Option<JoinHandle<Vec<Inspected>>> = None;
         loop {
             catch_up(&mut writer).await?;
             let recheck_due = writer.next_recheck();
@@ -114,13 +116,20 @@ impl StoreDriver {
                     let (first, _) = changed.unwrap_or((now, now));
                     changed = Some((first, (now + QUIET).min(first + IMPATIENT)));
                 }
-                () = until(changed.map(|(_, due)| due)) => {
+                () = until(changed.map(|(_, due)| due)), if examining.is_none() => {
                     changed = None;
                     let taken = watch.take();
                     if taken.anything {
                         rescan.due.reset_immediately();
                     }
-                    writer.examine(taken.keys.into_iter().collect(), false).await?;
+                    if !taken.keys.is_empty() {
+                        examining = Some(writer.inspection(taken.keys.into_iter().collect()));
+                    }
+                }
+                examined = ended(&mut examining) => {
+                    examining = None;
+                    let outdated = writer.examined(examined.map_err(|_| StoreError::Closed)?).await?;
+                    watch.again(outdated);
                 }
                 _ = retention.tick() => {
                     let by_age = pace.is_trusted(writer.clock.now(), Instant::now());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aegis_api::KINDS;
 use aegis_api::defaults::Defaults;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::batch::{Batch, SpecFile};
@@ -15,12 +16,12 @@ use super::object::{Desired, System};
 use super::vanished::Recheck;
 use super::writer::Writer;
 use super::{BrokenFile, StoreError, Verb};
-use crate::disk::blocking;
-use crate::disk::folder::{Judged, Listing, Misnamed};
+use crate::disk::folder::{Judged, Known, Listing, Misnamed};
 use crate::disk::home::Folder;
 use crate::disk::layout::{FileName, Key};
 use crate::disk::status_file::StatusFile;
 use crate::events::{EventType, ObjectRef};
+use crate::offload::offload;
 
 /// When a file that was bad at first sight is read again; one of an object in force that is gone has longer.
 const RECHECK_AFTER: Duration = Duration::from_millis(200);
@@ -66,8 +67,11 @@ fn about(key: &Key, uid: &str) -> ObjectRef {
 }
 
 /// A spec file and its folder as they were found.
-struct Inspected {
+#[derive(Debug)]
+pub(crate) struct Inspected {
     key: Key,
+    /// What it was compared with.
+    known: Option<Known>,
     judged: Judged,
     folder: Folder,
     /// What is in its place is no object by itself.
@@ -80,13 +84,32 @@ impl Writer {
         if keys.is_empty() {
             return Ok(());
         }
+        let inspected = self.inspection(keys).await.map_err(|_| StoreError::Closed)?;
+        self.weigh_inspected(inspected, is_recheck).await
+    }
+
+    /// Acts on what was read while changes went on; of what was changed meanwhile, answers which files to read again.
+    pub(crate) async fn examined(&mut self, inspected: Vec<Inspected>) -> Result<Vec<Key>, StoreError> {
+        let (current, outdated): (Vec<Inspected>, Vec<Inspected>) = inspected
+            .into_iter()
+            .partition(|inspected| self.known(&inspected.key) == inspected.known);
+        self.weigh_inspected(current, false).await?;
+        Ok(outdated.into_iter().map(|inspected| inspected.key).collect())
+    }
+
+    async fn weigh_inspected(
+        &mut self,
+        inspected: Vec<Inspected>,
+        is_recheck: bool,
+    ) -> Result<(), StoreError> {
         let (mut sure, mut gone) = (Vec::new(), Vec::new());
         for Inspected {
             key,
             judged,
             folder,
             foreign,
-        } in self.inspect(keys).await?
+            ..
+        } in inspected
         {
             if matches!(judged, Judged::Same(_) | Judged::Good { .. }) {
                 self.recheck.remove(&key);
@@ -119,14 +142,18 @@ impl Writer {
         self.take_over(sure).await.map(|_| ())
     }
 
-    async fn inspect(&self, keys: Vec<Key>) -> Result<Vec<Inspected>, StoreError> {
-        let known = |key: &Key| self.files.get(key)?.spec_file.map(SpecFile::known);
-        let known: Vec<_> = keys.into_iter().map(|key| (known(&key), key)).collect();
+    fn known(&self, key: &Key) -> Option<Known> {
+        self.files.get(key)?.spec_file.map(SpecFile::known)
+    }
+
+    /// Reads these spec files beside what goes on here.
+    pub(crate) fn inspection(&self, keys: Vec<Key>) -> JoinHandle<Vec<Inspected>> {
+        let known: Vec<_> = keys.into_iter().map(|key| (self.known(&key), key)).collect();
         let disk = self.disk.clone();
-        let inspected = blocking(move || {
+        offload(move || {
             let judged: Vec<_> = known
                 .into_iter()
-                .map(|(known, key)| (disk.judge(&key, known), key))
+                .map(|(known, key)| (disk.judge(&key, known), known, key))
                 .collect();
             // Asked afterwards: a folder that goes away in between takes all its files with it.
             let folders: HashMap<_, _> = KINDS
@@ -134,18 +161,18 @@ impl Writer {
                 .map(|info| (info.plural, disk.folder(info)))
                 .collect();
             let in_place = disk.is_in_place();
-            let found = judged.into_iter().map(|(judged, key)| Inspected {
+            let found = judged.into_iter().map(|(judged, known, key)| Inspected {
                 foreign: matches!(judged, Judged::Bad { .. }) && disk.is_foreign(&key),
                 folder: match folders.get(key.info.plural) {
                     Some(folder) if in_place => folder.clone(),
                     _ => Folder::Away,
                 },
                 judged,
+                known,
                 key,
             });
             found.collect()
-        });
-        Ok(inspected.await?)
+        })
     }
 
     /// The contents are known; only the file's dates are new.

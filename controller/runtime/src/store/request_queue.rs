@@ -10,7 +10,7 @@ const WAITING: usize = 1024;
 /// The most requests in one batch.
 const ASKED: usize = 256;
 /// The most status writes in one batch: what is requested beside them waits for them to be written, too.
-const STATUS_WRITES: usize = 64;
+const STATUS_WRITES: usize = 16;
 
 /// Where requests are handed in.
 #[derive(Debug)]
