@@ -81,8 +81,9 @@ impl FileWatch {
     }
 
     /// These count as changed once more.
-    pub(crate) fn again(&self, keys: Vec<Key>) {
-        if keys.is_empty() {
+    pub(crate) fn again(&self, keys: impl IntoIterator<Item = Key>) {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() {
             return;
         }
         let mut changed = self.noted.changed.lock().unwrap_or_else(PoisonError::into_inner);

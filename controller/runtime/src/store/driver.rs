@@ -70,8 +70,11 @@ impl StoreDriver {
         let mut retention = every(RETENTION);
         let mut pace = Pace::start(writer.clock.now(), Instant::now());
         let mut changed: Option<(Instant, Instant)> = None;
+        // Whether no request has had its turn since.
+        let mut just_retired = false;
         let mut examining: Option<JoinHandle<Vec<Inspected>>> = None;
         loop {
+            watch.again(std::mem::take(&mut writer.unverified));
             catch_up(&mut writer).await?;
             let recheck_due = writer.next_recheck();
             let settle_due = writer.settle_due.map(|(_, due)| due);
@@ -104,7 +107,8 @@ impl StoreDriver {
                 () = until(writer.catch_up_due) => {
                     writer.catch_up_soon();
                 }
-                () = until(writer.retire_due) => {
+                () = until(writer.retire_due), if !just_retired => {
+                    just_retired = true;
                     writer.retire_some_now().await?;
                 }
                 () = until(recheck_due) => {
@@ -142,7 +146,12 @@ impl StoreDriver {
                     if requests.is_empty() {
                         break;
                     }
+                    just_retired = false;
                     writer.requests(requests).await?;
+                }
+                // Nobody requests anything.
+                () = until(writer.retire_due), if just_retired => {
+                    writer.retire_some_now().await?;
                 }
             }
         }
@@ -203,10 +212,6 @@ fn every(pause: Duration) -> Interval {
 async fn catch_up(writer: &mut Writer) -> Result<(), StoreError> {
     if writer.squeeze_due {
         writer.squeeze().await?;
-    }
-    if !writer.unverified.is_empty() {
-        let unverified = std::mem::take(&mut writer.unverified);
-        writer.examine(unverified.into_iter().collect(), false).await?;
     }
     writer.review_held();
     if writer.held_changed {

@@ -94,11 +94,8 @@ const LATEST: Duration = Duration::from_secs(30);
 /// A batch that has come to this size takes no further request: what it makes is held in memory until it is durable.
 pub(crate) const BATCH_BYTES: usize = 8 << 20;
 
-/// How long what has come to its end waits for others, to be removed with them where it is too many …
+/// How long what has come to its end waits for others, to be removed with them where it is too many.
 const RETIRE_AFTER: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 250 });
-/// … and how long requests have between two lots.
-const RETIRE_REST: Duration = Duration::from_millis(1);
-
 /// How often a full disk takes finished objects, and which part of them each time.
 const SQUEEZE_EVERY: Duration = Duration::from_secs(10);
 const SQUEEZED: usize = 8;
@@ -416,7 +413,7 @@ impl Writer {
             let names = self.memory.overdue(info, self.retention, now, false);
             let count = retention::AT_ONCE.max(names.len() / 8);
             if names.len() > count {
-                self.retire_due = Some(Instant::now() + RETIRE_REST);
+                self.retire_due = Some(Instant::now());
             }
             let keys: Vec<Key> = names
                 .into_iter()
