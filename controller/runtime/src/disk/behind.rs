@@ -58,7 +58,7 @@ impl BehindFiles {
         files.waiting.is_empty() && files.placing.is_empty()
     }
 
-    /// Takes one out, for `place`, while nobody else places it; where that fails it waits again, unless there is a newer
+    /// Takes one out, for `place`, while no other thread places it; where that fails it waits again, unless there is a newer
     /// version by then. `None`: there was none.
     pub(crate) fn take<T, E>(
         &self,

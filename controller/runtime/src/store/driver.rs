@@ -149,7 +149,7 @@ impl StoreDriver {
                     just_retired = false;
                     writer.requests(requests).await?;
                 }
-                // Nobody requests anything.
+                // No request waits.
                 () = until(writer.retire_due), if just_retired => {
                     writer.retire_some_now().await?;
                 }
