@@ -265,6 +265,7 @@ impl Store {
             record,
             held_changed: false,
             retire_due: None,
+            retire_from: None,
             squeeze_due: false,
             squeeze_from: None,
             settling: None,

@@ -59,10 +59,20 @@ async fn health() -> StatusCode {
     }
 }
 
-/// Begins to answer after two seconds.
-async fn slow_answer() -> StatusCode {
-    tokio::time::sleep(Duration::from_secs(2)).await;
+/// Begins to answer after two seconds, or as many as are asked for.
+async fn slow_answer(Query(wait): Query<Wait>) -> StatusCode {
+    tokio::time::sleep(Duration::from_secs(wait.secs)).await;
     StatusCode::OK
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    #[serde(default = "two")]
+    secs: u64,
+}
+
+fn two() -> u64 {
+    2
 }
 
 /// A request that ends its server.

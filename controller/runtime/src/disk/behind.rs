@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::digest::Digest;
 use super::journal::frame::{Draft, SpecPart};
-use super::journal::{Journal, Segment};
+use super::journal::{self, Journal, Segment, Touched};
 use super::layout::Key;
 use super::{Disk, DiskError, file};
 
@@ -147,30 +147,43 @@ impl Disk {
     /// Makes durable what a file of the journal has, and empties it. What cannot be put in its place is written to the
     /// other file once more. Where that fails, too, this one stays as it is. Blocks.
     pub(crate) fn settle(&self, segment: &mut Segment) -> std::io::Result<()> {
-        let statuses = || {
-            segment
-                .touched
-                .iter()
+        let waiting = |segment: &Segment| -> Touched {
+            let statuses = segment.touched.iter();
+            statuses
                 .filter(|path| self.behind.has(Path::new(path)))
+                .cloned()
+                .collect()
         };
-        let placed = self.place_behind(statuses());
+        let placed = self.place_behind(&waiting(segment));
+        // What another thread puts in place from here on is not made durable with the rest.
+        let late = waiting(segment);
         segment.sync(&self.faults)?;
-        if let Err(error) = placed {
-            self.carry_over(statuses(), &mut self.journal(), &error)?;
+        if let Err(error) = &placed {
+            self.carry_over(&late, &mut self.journal(), error)?;
         }
+        journal::sync_each(&late, &self.faults)?;
         self.spares.clear(false);
         segment.empty(&self.faults)
     }
 
+    /// The journal is a new one: the files of the other were removed.
+    pub(super) fn carry_all_over(&self, journal: &mut Journal) -> std::io::Result<()> {
+        let why = DiskError::io(
+            self.dir.join(".journal"),
+            std::io::Error::other("its files were removed"),
+        );
+        self.carry_over(&self.behind.paths(), journal, &why)
+    }
+
     fn carry_over<'a>(
         &self,
-        paths: impl Iterator<Item = &'a OsString>,
+        paths: impl IntoIterator<Item = &'a OsString>,
         journal: &mut Journal,
         why: &DiskError,
     ) -> std::io::Result<()> {
         let mut draft = Draft::default();
         let mut carried = Vec::new();
-        for path in paths.map(Path::new) {
+        for path in paths.into_iter().map(Path::new) {
             if let Some(behind) = self.behind.waiting(path) {
                 let kept = (SpecPart::Kept, &[][..]);
                 draft.object(&behind.key, kept, Some(&behind.bytes), behind.accepted);
@@ -180,7 +193,7 @@ impl Disk {
         if carried.is_empty() {
             return Ok(());
         }
-        tracing::warn!(error = %why, files = carried.len(), "status files are kept in the journal: they cannot be put in their place");
+        tracing::warn!(error = %why, files = carried.len(), "status files that are not in their place are written to the journal once more");
         journal.append(&draft)?;
         journal.touched(carried);
         Ok(())

@@ -7,7 +7,7 @@
 //! a deletion, and a spec file that differs from what its status file accepted always means a change that was not
 //! acknowledged, or a person's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aegis_api::audit::Entry;
@@ -19,7 +19,6 @@ use super::file::{self, Exchanged, Found, Prepared, Signature};
 use super::journal::Journal;
 use super::journal::frame::{Draft, SpecPart};
 use super::layout::Key;
-use super::spares::Spares;
 use super::spec_file;
 use super::status_file::StatusFile;
 use super::{Disk, DiskError, blocking, briefly};
@@ -192,6 +191,12 @@ impl Disk {
             }
             results.push(result);
         }
+        // Of what waits the newest versions, those of this batch among them.
+        if journal.take_renewed()
+            && let Err(error) = self.carry_all_over(&mut journal)
+        {
+            tracing::warn!(%error, "the journal was removed: status files that wait are lost if this process is killed");
+        }
         self.close(&mut journal, number, &undone);
         Ok(results)
     }
@@ -219,10 +224,12 @@ impl Disk {
 
     /// Removes both files of an object, the spec file first, as [`commit`](Self::commit) does. Blocks.
     pub(crate) fn remove_files(&self, key: &Key) -> Result<(), DiskError> {
-        for path in [key.spec_path(&self.dir), key.status_path(&self.dir)] {
-            file::remove(&path, &self.faults).map_err(|source| DiskError::io(&path, source))?;
-        }
-        Ok(())
+        let spec = key.spec_path(&self.dir);
+        file::remove(&spec, &self.faults).map_err(|source| DiskError::io(&spec, source))?;
+        let status = key.status_path(&self.dir);
+        self.behind
+            .take(&status, |_| file::remove(&status, &self.faults))
+            .map_err(|source| DiskError::io(&status, source))
     }
 
     /// Moves both files of an object to `<dir>/.aside/<plural>/`, the spec file first. Blocks.
@@ -231,17 +238,26 @@ impl Disk {
         for folder in [aside.clone(), aside.join(key.info.plural)] {
             file::make_folder(&folder).map_err(|source| DiskError::io(folder, source))?;
         }
-        for path in [key.spec_path(&self.dir), key.status_path(&self.dir)] {
-            let to = aside
+        let place = |path: &Path| {
+            aside
                 .join(key.info.plural)
-                .join(path.file_name().unwrap_or_default());
-            let moved = self
-                .faults
-                .step("rename", &path)
-                .and_then(|()| std::fs::rename(&path, &to));
-            moved.map_err(|source| DiskError::io(&path, source))?;
-        }
-        Ok(())
+                .join(path.file_name().unwrap_or_default())
+        };
+        let (spec, status) = (key.spec_path(&self.dir), key.status_path(&self.dir));
+        let move_away = |path: &Path| {
+            self.faults.step("rename", path)?;
+            std::fs::rename(path, place(path))
+        };
+        move_away(&spec).map_err(|source| DiskError::io(&spec, source))?;
+        let moved = self.behind.take(&status, |behind| match behind {
+            // It is in the journal alone.
+            Some(behind) => {
+                file::prepare(&place(&status), &behind.bytes, &self.faults)?.place(&self.faults)?;
+                file::remove(&status, &self.faults)
+            }
+            None => move_away(&status),
+        });
+        moved.map_err(|source| DiskError::io(&status, source))
     }
 
     /// Makes durable what became of the folders of these kinds. Blocks.
@@ -281,12 +297,8 @@ impl Disk {
                 let digest = Digest::of(text.as_bytes());
                 let path = ready.key.spec_path(&self.dir);
                 self.check_replaced(&ready.key, *replaces)?;
-                let prepared = file::writable(&path, &self.dir).and_then(|path| {
-                    match self.spares_of_specs(&ready.key) {
-                        Some(spares) => file::prepare_over(&path, text.as_bytes(), spares, &self.faults),
-                        None => file::prepare(&path, text.as_bytes(), &self.faults),
-                    }
-                });
+                let prepared = file::writable(&path, &self.dir)
+                    .and_then(|path| file::prepare(&path, text.as_bytes(), &self.faults));
                 ready.spec = Some((
                     prepared.map_err(|source| DiskError::io(path, source))?,
                     digest,
@@ -302,18 +314,12 @@ impl Disk {
         Ok(())
     }
 
-    fn spares_of_specs(&self, key: &Key) -> Option<&Spares> {
-        Spares::take_specs_of(key.info).then_some(&self.spares)
-    }
-
     fn place_spec(&self, mut ready: Ready) -> Result<(Ready, Option<Placed>), DiskError> {
         let path = ready.key.spec_path(&self.dir);
         match &ready.contents {
             Contents::Status { .. } | Contents::Gone { spec: None } => Ok((ready, None)),
             Contents::Gone { spec } => {
-                let spares = self.spares_of_specs(&ready.key);
-                let limit = (spec_file::MAX_BYTES, self.dir.as_path());
-                file::remove_version(&path, *spec, limit, spares, &self.faults)
+                file::remove_version(&path, *spec, spec_file::MAX_BYTES, &self.dir, &self.faults)
                     .map_err(|source| DiskError::io(&path, source))?;
                 Ok((ready, None))
             }
@@ -322,9 +328,7 @@ impl Disk {
                 let Some((spec, digest, _)) = ready.spec.take() else {
                     return Ok((ready, None));
                 };
-                let limit = (spec_file::MAX_BYTES, self.dir.as_path());
-                let spares = self.spares_of_specs(&ready.key);
-                match spec.exchange(replaces.digest(), limit, spares, &self.faults) {
+                match spec.exchange(replaces.digest(), spec_file::MAX_BYTES, &self.dir, &self.faults) {
                     Ok(Exchanged::Placed(signature)) => Ok((ready, Some(Placed { digest, signature }))),
                     Ok(Exchanged::Changed) => {
                         let error = changed(&ready.key, replaces);

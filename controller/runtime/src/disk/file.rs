@@ -302,18 +302,18 @@ impl Prepared {
     }
 
     /// Puts it in the place of this version (`None`: of nothing). What somebody has put there since that was checked is
-    /// put back. Both are read for a state directory `dir`, at most `limit` bytes. `spares` has the one that was replaced.
+    /// put back. Both are read for a state directory `dir`, at most `limit` bytes.
     pub(crate) fn exchange(
         self,
         expected: Option<Digest>,
-        (limit, dir): (usize, &Path),
-        spares: Option<&Spares>,
+        limit: usize,
+        dir: &Path,
         faults: &Faults,
     ) -> io::Result<Exchanged> {
         faults.placing(&self.path);
         let exchanged = faults
             .step("rename", &self.path)
-            .and_then(|()| self.exchange_with(expected, (limit, dir), spares, faults));
+            .and_then(|()| self.exchange_with(expected, limit, dir, faults));
         match exchanged {
             Ok(true) => Ok(Exchanged::Placed(self.signature)),
             Ok(false) => {
@@ -331,8 +331,8 @@ impl Prepared {
     fn exchange_with(
         &self,
         expected: Option<Digest>,
-        (limit, dir): (usize, &Path),
-        spares: Option<&Spares>,
+        limit: usize,
+        dir: &Path,
         faults: &Faults,
     ) -> io::Result<bool> {
         let flags = match expected {
@@ -356,10 +356,7 @@ impl Prepared {
             return Ok(true);
         }
         if read(&self.temporary, limit, dir)?.digest() == expected {
-            match spares {
-                Some(spares) => spares.keep(&self.temporary, faults),
-                None => discard_at(&self.temporary, faults),
-            }
+            discard_at(&self.temporary, faults);
             return Ok(true);
         }
         renameat_with(CWD, &self.temporary, CWD, &self.path, RenameFlags::EXCHANGE)?;
@@ -393,12 +390,12 @@ pub(crate) fn remove(path: &Path, faults: &Faults) -> io::Result<()> {
     }
 }
 
-/// Removes a file if it is this version; `None`: there should be none. Another one is left where it is. `spares` has it then.
+/// Removes a file if it is this version; `None`: there should be none. Another one is left where it is.
 pub(crate) fn remove_version(
     path: &Path,
     version: Option<Digest>,
-    (limit, dir): (usize, &Path),
-    spares: Option<&Spares>,
+    limit: usize,
+    dir: &Path,
     faults: &Faults,
 ) -> io::Result<()> {
     faults.placing(path);
@@ -410,11 +407,7 @@ pub(crate) fn remove_version(
         moved => moved?,
     }
     if read(&aside, limit, dir)?.digest() == Some(version) {
-        match spares {
-            Some(spares) => spares.keep(&aside, faults),
-            None => std::fs::remove_file(&aside)?,
-        }
-        return Ok(());
+        return std::fs::remove_file(&aside);
     }
     // Saved in the meantime. Where it was saved yet again, that is the newer one.
     match renameat_with(CWD, &aside, CWD, path, RenameFlags::NOREPLACE) {

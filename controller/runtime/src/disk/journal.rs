@@ -29,6 +29,8 @@ const STEP: usize = 256 << 10;
 const PARALLEL: usize = 4;
 /// More files than these are made durable with the whole file system: in one go, and not one after the other.
 const MANY: usize = if cfg!(test) { 8 } else { 256 };
+/// But not where more than this waits to be written on the whole host, kB.
+const CALM_KB: u64 = 128 << 10;
 const FOLDER: &str = ".journal";
 const FILES: [&str; 2] = ["a", "b"];
 /// Says up to which record everything is in place.
@@ -49,6 +51,8 @@ pub(crate) struct Journal {
     /// `None` while what it has is made durable.
     other: Option<Segment>,
     mark: Option<File>,
+    /// Whether its files were removed, and are new ones.
+    renewed: bool,
     /// The newest record whose status files were all in place.
     statuses: u64,
     /// Since when the power is on.
@@ -82,6 +86,7 @@ impl Journal {
             active,
             other: Some(other),
             mark: None,
+            renewed: false,
             statuses: 0,
         }
     }
@@ -117,8 +122,8 @@ impl Journal {
     pub(crate) fn append(&mut self, draft: &Draft) -> io::Result<u64> {
         let record = draft.seal(&self.epoch, self.next).map_err(io::Error::other)?;
         if !self.active.is_in_place() {
-            // Somebody removed it: what it had is in place, and is made durable with what follows.
-            self.active.file = None;
+            // It was removed: what it had is in place, but for status files that wait, and is made durable with what follows.
+            self.renewed |= self.active.file.take().is_some();
         }
         if self.active.file.is_none() {
             if make_folder(&self.folder)? {
@@ -131,6 +136,11 @@ impl Journal {
         let number = self.next;
         self.next = self.next.saturating_add(1);
         Ok(number)
+    }
+
+    /// Whether its files were removed since this was last asked.
+    pub(crate) fn take_renewed(&mut self) -> bool {
+        std::mem::take(&mut self.renewed)
     }
 
     /// These files were put in place, by the newest record.
@@ -282,7 +292,7 @@ impl Segment {
 
 /// Makes these files durable, and their names: many on the file system of `folder` at once with all that is on it.
 fn sync_files(folder: &Path, paths: &Touched, faults: &Faults) -> io::Result<()> {
-    if paths.len() <= MANY {
+    if paths.len() <= MANY || !is_calm() {
         return sync_each(paths, faults);
     }
     let device = |folder: &Path| Some(std::fs::metadata(folder).ok()?.dev());
@@ -303,8 +313,21 @@ fn sync_files(folder: &Path, paths: &Touched, faults: &Faults) -> io::Result<()>
     sync_each(&elsewhere, faults)
 }
 
+/// Whether little else on this host waits to be written: the journal may fill up meanwhile.
+fn is_calm() -> bool {
+    let known = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let waiting = known
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("Dirty:")
+                .or_else(|| line.strip_prefix("Writeback:"))
+        })
+        .filter_map(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    waiting.sum::<u64>() <= CALM_KB
+}
+
 /// One after the other; one that is gone needs no more than its folder.
-fn sync_each(paths: &Touched, faults: &Faults) -> io::Result<()> {
+pub(super) fn sync_each(paths: &Touched, faults: &Faults) -> io::Result<()> {
     let all: Vec<&Path> = paths.iter().map(Path::new).collect();
     let sync = |path: &Path| -> io::Result<()> {
         faults.step("fsync", path)?;

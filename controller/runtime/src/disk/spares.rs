@@ -1,6 +1,7 @@
-//! Files of our own that were replaced or removed, kept under their temporary names to be written over. A file system is slow
-//! to find a new file's place among those that were removed a moment ago, and a storm replaces and removes thousands. Status
-//! files, and spec files only of what alerts make: of another one an editor may still hold the old version. Does I/O; blocks.
+//! Status files that were replaced or removed, kept under their temporary names to be written over. A file system is slow to
+//! find a new file's place among those that were removed a moment ago, and a storm replaces and removes thousands. Only
+//! status files: of a spec file an editor may still hold the old one, and after a loss of power a name may lead to what was
+//! written over the file that it had, which of a spec file would count as a person's work. Does I/O; blocks.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -10,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aegis_api::KindInfo;
 use rustix::fs::OFlags;
 
 use super::faults::Faults;
@@ -66,11 +66,6 @@ impl Spares {
                 None => {}
             }
         }
-    }
-
-    /// Whether spec files of this kind are kept, too: the kind of what alerts make, which come and go by thousands.
-    pub(crate) fn take_specs_of(info: &KindInfo) -> bool {
-        info.tally.is_some()
     }
 
     /// Removes a file from its place and keeps it; that there is none is as good.
@@ -187,7 +182,7 @@ mod tests {
     fn what_was_removed_is_written_over_by_the_next_or_cleared() {
         REST_OF_TEST.set(Some(Duration::ZERO));
         let dir = tempfile::tempdir().unwrap();
-        let a = dir.path().join("a.yaml");
+        let a = dir.path().join("a.status.yaml");
         let (spares, faults) = (Spares::default(), Faults::default());
         let first = written(&a, "the first", &spares);
         spares.take_away(&a, &faults).unwrap();

@@ -293,8 +293,10 @@ impl Writer {
             let old = objects.iter().filter(|object| object.resource_version <= since);
             let keys = old.map(|object| Key::new(info, object.name()));
             // One that is on its way was not lost.
-            let is_lost =
-                |key: &Key| !listed.contains(key) && !self.disk.behind.has(&key.status_path(&self.disk.dir));
+            let is_lost = |key: &Key| {
+                let path = key.status_path(&self.disk.dir);
+                !listed.contains(key) && !self.disk.behind.has(&path) && path.symlink_metadata().is_err()
+            };
             lost.extend(keys.filter(is_lost));
         }
         lost

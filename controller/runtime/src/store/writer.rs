@@ -58,6 +58,8 @@ pub(crate) struct Writer {
     pub(crate) held_changed: bool,
     /// When retention is seen to next; never while no object has come to its end since it was.
     pub(crate) retire_due: Option<Instant>,
+    /// From when on that is tried again where nothing could be removed.
+    pub(crate) retire_from: Option<Instant>,
     /// The disk is full: finished objects are to make room.
     pub(crate) squeeze_due: bool,
     /// From when on they may do so again.
@@ -94,8 +96,11 @@ const LATEST: Duration = Duration::from_secs(30);
 /// A batch that has come to this size takes no further request: what it makes is held in memory until it is durable.
 pub(crate) const BATCH_BYTES: usize = 8 << 20;
 
-/// How long what has come to its end waits for others, to be removed with them where it is too many.
+/// How long what has come to its end waits for others, to be removed with them where it is too many …
 const RETIRE_AFTER: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 250 });
+/// … and how long after nothing could be removed: each try is a record of the audit log.
+const RETIRE_AGAIN: Duration = Duration::from_secs(60);
+
 /// How often a full disk takes finished objects, and which part of them each time.
 const SQUEEZE_EVERY: Duration = Duration::from_secs(10);
 const SQUEEZED: usize = 8;
@@ -220,7 +225,8 @@ impl Writer {
         }
         self.unverified.extend(aftermath.gone.iter().cloned());
         if aftermath.finished && self.retire_due.is_none() {
-            self.retire_due = Some(Instant::now() + RETIRE_AFTER);
+            let due = Instant::now() + RETIRE_AFTER;
+            self.retire_due = Some(self.retire_from.map_or(due, |from| from.max(due)));
         }
         self.squeeze_due |= aftermath.failures.values().any(StoreError::is_full);
         Ok(aftermath)
@@ -407,21 +413,23 @@ impl Writer {
     /// Removes some of what is too many, and comes back for the rest: requests go on between. The more there are, the more
     /// at once, so that they do not grow without end.
     pub(crate) async fn retire_some_now(&mut self) -> Result<(), StoreError> {
-        self.retire_due = None;
+        (self.retire_due, self.retire_from) = (None, None);
         let now = self.clock.now();
         for info in KINDS.iter() {
             let names = self.memory.overdue(info, self.retention, now, false);
-            let count = retention::AT_ONCE.max(names.len() / 8);
-            if names.len() > count {
-                self.retire_due = Some(Instant::now());
+            let (all, count) = (names.len(), retention::AT_ONCE.max(names.len() / 8));
+            let names = names.into_iter().take(count);
+            let keys: Vec<Key> = names.map(|name| Key::new(info, name)).collect();
+            if keys.is_empty() {
+                continue;
             }
-            let keys: Vec<Key> = names
-                .into_iter()
-                .take(count)
-                .map(|name| Key::new(info, name))
-                .collect();
-            if !keys.is_empty() {
-                self.retire_or_squeeze(&keys, now).await?;
+            let is_some_gone = self.retire_or_squeeze(&keys, now).await?;
+            let at = Instant::now();
+            if !is_some_gone {
+                self.retire_from = Some(at + RETIRE_AGAIN);
+            }
+            if all > count || !is_some_gone {
+                self.retire_due = Some(self.retire_from.unwrap_or(at));
             }
         }
         Ok(())
@@ -464,17 +472,18 @@ impl Writer {
         Ok(())
     }
 
-    async fn retire_or_squeeze(&mut self, some: &[Key], now: Time) -> Result<(), StoreError> {
-        let aftermath = self.retire_some(some, now, true).await?;
+    /// Whether any of them is gone.
+    async fn retire_or_squeeze(&mut self, some: &[Key], now: Time) -> Result<bool, StoreError> {
+        let mut aftermath = self.retire_some(some, now, true).await?;
         if aftermath.failures.values().any(StoreError::is_full) {
             // Their removal is what mends that; it goes without a record, which is said.
             tracing::warn!(
                 count = some.len(),
                 "finished objects are removed from a full disk without a record of each"
             );
-            self.retire_some(some, now, false).await?;
+            aftermath = self.retire_some(some, now, false).await?;
         }
-        Ok(())
+        Ok(aftermath.failures.len() < some.len())
     }
 
     async fn retire_some(

@@ -38,26 +38,30 @@ struct InPlace {
 
 impl Mark {
     pub(crate) fn render(&self) -> String {
-        let mut epoch = String::with_capacity(32);
+        format!("{} {:020} {:020}\n", self.start(), self.number, self.statuses)
+    }
+
+    fn start(&self) -> String {
+        let mut start = format!("{} ", self.boot);
         for byte in self.epoch {
             // Writing into a String does not fail.
-            write!(epoch, "{byte:02x}").unwrap_or_default();
+            write!(start, "{byte:02x}").unwrap_or_default();
         }
-        format!(
-            "{} {epoch} {:020} {:020}\n",
-            self.boot, self.number, self.statuses
-        )
+        start
     }
 
     fn placed(text: &str, boot: &str, epoch: Epoch) -> Option<InPlace> {
-        let mut words = text.split_whitespace().skip(2);
+        let mut numbers = text.split_whitespace().skip(2).map(str::parse);
+        let number = numbers.next()?.ok()?;
         let mark = Self {
             boot: boot.to_owned(),
             epoch,
-            number: words.next()?.parse().ok()?,
-            statuses: words.next()?.parse().ok()?,
+            number,
+            // An earlier version has both in place at once.
+            statuses: numbers.next().unwrap_or(Ok(number)).ok()?,
         };
-        (mark.render() == text).then_some(InPlace {
+        let (now, earlier) = (mark.render(), format!("{} {number:020}\n", mark.start()));
+        (now == text || earlier == text).then_some(InPlace {
             specs: mark.number,
             statuses: mark.statuses,
         })
@@ -397,6 +401,12 @@ mod tests {
             statuses: 7,
         };
         assert_eq!(Mark::placed(&text, "boot-1", [3; 16]), Some(placed));
+        let earlier = format!("boot-1 {} {:020}\n", "03".repeat(16), 9);
+        let both = InPlace {
+            specs: 9,
+            statuses: 9,
+        };
+        assert_eq!(Mark::placed(&earlier, "boot-1", [3; 16]), Some(both));
         for (boot, epoch) in [("boot-2", [3; 16]), ("boot-1", [4; 16])] {
             assert_eq!(Mark::placed(&text, boot, epoch), None);
         }

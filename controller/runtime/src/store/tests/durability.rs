@@ -619,6 +619,92 @@ async fn i12_a_directory_of_too_many_is_thinned_before_it_is_loaded() {
 }
 
 #[tokio::test]
+async fn i12_what_cannot_be_removed_is_not_tried_again_without_end() {
+    let dir = dir();
+    let mut options = StoreOptions {
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    };
+    options.retention.max_finished = 5;
+    let store = Running::with(options).await;
+    store
+        .faults
+        .fail("unlink", "incidents", ErrorKind::PermissionDenied);
+    for n in 0..100 {
+        let name = format!("i-{n:02}");
+        store.create(inc(), incident(&name), false).await.unwrap();
+        store
+            .edit(
+                inc(),
+                &name,
+                Part::Status,
+                false,
+                set("", "status", finished(100 - n)),
+            )
+            .await
+            .unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let page = store.audit().page(None, 1000).await.unwrap();
+    let undone = page
+        .lines
+        .iter()
+        .filter(|line| line.contains("\"undone\""))
+        .count();
+    assert!((1..=64).contains(&undone), "{undone} tries");
+    assert_eq!(store.list_stored(inc()).1.len(), 100);
+}
+
+#[tokio::test]
+async fn i12_what_only_the_journal_has_is_thinned_and_put_aside_with_the_rest() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    store
+        .faults
+        .fail("create", ".status.yaml", ErrorKind::StorageFull);
+    for n in 0..20 {
+        let name = format!("i-{n:02}");
+        store.create(inc(), incident(&name), false).await.unwrap();
+        if n < 10 {
+            let status = set("", "status", finished(100 - n));
+            store
+                .edit(inc(), &name, Part::Status, false, status)
+                .await
+                .unwrap();
+        }
+    }
+    store.kill().await;
+    let faults = Faults::default();
+    let folder = dir.path().join("incidents");
+    faults.fail("create", &folder.display().to_string(), ErrorKind::StorageFull);
+    let mut options = StoreOptions {
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    };
+    (options.retention.max_finished, options.retention.max_open) = (4, 5);
+    let store = Running::try_with(options.clone(), faults.clone()).await.unwrap();
+    assert_eq!(store.list_stored(inc()).1.len(), 9);
+    faults.mend();
+    let kept = store.contents();
+    let (_, objects) = store.list_stored(inc());
+    for object in &objects {
+        status_placed(&dir, object).await;
+    }
+    store.stop().await;
+    let folder = |name: &str| {
+        let files = fs::read_dir(dir.path().join(name)).unwrap();
+        files
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with('.'))
+            .count()
+    };
+    assert_eq!(folder("incidents"), 18, "of none that was removed or put aside");
+    assert_eq!(folder(".aside/incidents"), 10, "both files of each");
+    let store = Running::with(options).await;
+    assert_eq!(store.contents(), kept);
+}
+
+#[tokio::test]
 async fn i12_a_repeat_that_is_only_counted_leaves_no_picture_in_the_audit_log() {
     let dir = dir();
     let store = Running::open(&dir).await;
@@ -667,6 +753,40 @@ async fn retention_is_seen_to_every_hour_of_virtual_time() {
     assert!(store.get_stored(inc(), "i").is_some());
     tokio::time::sleep(Duration::from_secs(3601)).await;
     eventually("gone", || store.get_stored(inc(), "i").is_none()).await;
+}
+
+#[tokio::test]
+async fn a_driver_on_a_thread_of_its_own_stores_the_same_and_ends_in_order() {
+    let dir = dir();
+    let (store, driver) = Store::open_with(
+        StoreOptions::new(dir.path()),
+        EventRecorder::new(),
+        Faults::default(),
+    )
+    .await
+    .unwrap();
+    let stop = CancellationToken::new();
+    let driver = tokio::spawn(driver.run_on_a_thread(stop.clone()));
+    let names: Vec<String> = (0..40).map(|n| format!("w-{n:02}")).collect();
+    let made = names
+        .iter()
+        .map(|name| store.create(wl(), workload(name, 1), false));
+    for made in futures::future::join_all(made).await {
+        made.unwrap();
+    }
+    for name in &names {
+        let edit = store.edit(wl(), name, Part::Spec, false, set("/spec", "replicas", json!(2)));
+        assert_eq!(replicas(&edit.await.unwrap()), 2);
+    }
+    stop.cancel();
+    driver.await.unwrap().unwrap();
+    let closed = store.create(wl(), workload("late", 1), false).await;
+    assert!(matches!(closed, Err(StoreError::Closed)));
+    drop(store);
+    let store = Running::open(&dir).await;
+    let (_, objects) = store.list_stored(wl());
+    assert_eq!(objects.len(), 40);
+    assert!(objects.iter().all(|object| replicas(object) == 2));
 }
 
 #[tokio::test]
