@@ -59,7 +59,7 @@ async fn health() -> StatusCode {
     }
 }
 
-/// Begins to answer after two seconds, or as many as are asked for.
+/// Begins to answer after two seconds, or as many as are requested.
 async fn slow_answer(Query(wait): Query<Wait>) -> StatusCode {
     tokio::time::sleep(Duration::from_secs(wait.secs)).await;
     StatusCode::OK
