@@ -30,7 +30,7 @@ const PARALLEL: usize = 4;
 /// More files than these are made durable with the whole file system: in one go, and not one after the other.
 const MANY: usize = if cfg!(test) { 8 } else { 256 };
 /// But not where more than this waits to be written on the whole host, kB.
-const CALM_KB: u64 = 128 << 10;
+const CALM_KB: u64 = 512 << 10;
 const FOLDER: &str = ".journal";
 const FILES: [&str; 2] = ["a", "b"];
 /// Says up to which record everything is in place.

@@ -417,7 +417,7 @@ impl Writer {
         let now = self.clock.now();
         for info in KINDS.iter() {
             let names = self.memory.overdue(info, self.retention, now, false);
-            let (all, count) = (names.len(), retention::AT_ONCE.max(names.len() / 8));
+            let (all, count) = (names.len(), retention::AT_ONCE.max(names.len() / 64));
             let names = names.into_iter().take(count);
             let keys: Vec<Key> = names.map(|name| Key::new(info, name)).collect();
             if keys.is_empty() {
