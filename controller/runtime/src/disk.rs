@@ -1,6 +1,6 @@
 //! The state directory: formats, names, durability. Owns every system call on it; decides nothing about objects.
-//! All of it runs on tokio's blocking threads, which hold a share of the directory's lock while they do: a driver that
-//! is dropped in the middle gives the directory up only when the last of its writes has ended.
+//! It runs on tokio's blocking threads, what is short on the store's own: they hold a share of the directory's lock while they
+//! do. A driver that is dropped in the middle gives the directory up only when the last of its writes has ended.
 
 pub(crate) mod behind;
 pub(crate) mod commit;

@@ -59,20 +59,10 @@ async fn health() -> StatusCode {
     }
 }
 
-/// Begins to answer after two seconds, or as many as are requested.
-async fn slow_answer(Query(wait): Query<Wait>) -> StatusCode {
-    tokio::time::sleep(Duration::from_secs(wait.secs)).await;
+/// Begins to answer after two seconds.
+async fn slow_answer() -> StatusCode {
+    tokio::time::sleep(Duration::from_secs(2)).await;
     StatusCode::OK
-}
-
-#[derive(Deserialize)]
-struct Wait {
-    #[serde(default = "two")]
-    secs: u64,
-}
-
-fn two() -> u64 {
-    2
 }
 
 /// A request that ends its server.

@@ -5,7 +5,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -24,7 +24,8 @@ pub(crate) struct Behind {
     pub(crate) accepted: Option<Digest>,
 }
 
-/// Which those are, by the path of each (as bytes: a path would be taken apart each time). Clones share them. What they take is what two files of the journal may hold.
+/// Which those are, by the path of each (as bytes: a path would be taken apart each time). Clones share them. What they take
+/// is what two files of the journal may hold.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BehindFiles(Arc<Shared>);
 
@@ -66,10 +67,7 @@ impl BehindFiles {
         place: impl FnOnce(Option<&Behind>) -> Result<T, E>,
     ) -> Result<T, E> {
         let path = path.as_os_str();
-        let mut files = self.lock();
-        while files.placing.contains(path) {
-            files = self.0.placed.wait(files).unwrap_or_else(PoisonError::into_inner);
-        }
+        let mut files = self.while_not_placing(path);
         let taken = files.waiting.remove(path);
         files.placing.insert(path.to_owned());
         drop(files);
@@ -88,8 +86,16 @@ impl BehindFiles {
 
     /// As it waits now; what is being put in place meanwhile has ended by then.
     pub(crate) fn waiting(&self, path: &Path) -> Option<Behind> {
-        let kept = self.take(path, |behind| Err::<(), _>(behind.cloned()));
-        kept.err().flatten()
+        let path = path.as_os_str();
+        self.while_not_placing(path).waiting.get(path).cloned()
+    }
+
+    fn while_not_placing(&self, path: &OsStr) -> MutexGuard<'_, Files> {
+        let mut files = self.lock();
+        while files.placing.contains(path) {
+            files = self.0.placed.wait(files).unwrap_or_else(PoisonError::into_inner);
+        }
+        files
     }
 
     fn paths(&self) -> Vec<OsString> {
@@ -108,7 +114,7 @@ impl Disk {
         let mut journal = self.journal();
         // No change is under way under this lock.
         if self.behind.is_empty()
-            && let Err(error) = journal.mark_all_placed()
+            && let Err(error) = journal.mark_placed(true)
         {
             tracing::debug!(%error, "the next start inspects more files than it had to");
         }
@@ -147,21 +153,15 @@ impl Disk {
     /// Makes durable what a file of the journal has, and empties it. What cannot be put in its place is written to the
     /// other file once more. Where that fails, too, this one stays as it is. Blocks.
     pub(crate) fn settle(&self, segment: &mut Segment) -> std::io::Result<()> {
-        let waiting = |segment: &Segment| -> Touched {
-            let statuses = segment.touched.iter();
-            statuses
-                .filter(|path| self.behind.has(Path::new(path)))
-                .cloned()
-                .collect()
-        };
-        let placed = self.place_behind(&waiting(segment));
-        // What another thread puts in place from here on is not made durable with the rest.
-        let late = waiting(segment);
+        let has = |path: &&OsString| self.behind.has(Path::new(path));
+        let waiting: Touched = segment.touched.iter().filter(has).cloned().collect();
+        let placed = self.place_behind(&waiting);
         segment.sync(&self.faults)?;
-        if let Err(error) = &placed {
-            self.carry_over(&late, &mut self.journal(), error)?;
+        if let Err(error) = placed {
+            self.carry_over(&waiting, &mut self.journal(), &error)?;
+            // What another thread has put in place since then was not made durable with the rest.
+            journal::sync_each(&waiting, &self.faults)?;
         }
-        journal::sync_each(&late, &self.faults)?;
         self.spares.clear(false);
         segment.empty(&self.faults)
     }

@@ -1,4 +1,4 @@
-//! Group commit: the files of a whole batch of changes, durable with one sync. Does I/O on tokio's blocking threads.
+//! Group commit: the files of a whole batch of changes, durable with one sync. Does I/O; blocks.
 //!
 //! The order is what makes a crash harmless. Contents are written under temporary names first: a full disk shows there.
 //! Then one record of the journal has them all, with the lines of the audit log; from then on the batch has happened. Then
@@ -197,27 +197,19 @@ impl Disk {
         {
             tracing::warn!(%error, "the journal was removed: status files that wait are lost if this process is killed");
         }
-        self.close(&mut journal, number, &undone);
+        self.close(&mut journal, &undone);
         Ok(results)
     }
 
     /// Records what did not come to be, and that all else is in place.
-    fn close(&self, journal: &mut Journal, number: u64, undone: &Draft) {
-        let mut last = number;
-        if !undone.is_empty() {
-            match journal.append(undone) {
-                Ok(number) => last = number,
-                Err(error) => {
-                    tracing::warn!(%error, "a change that failed may come to be at the next start");
-                    return;
-                }
-            }
+    fn close(&self, journal: &mut Journal, undone: &Draft) {
+        if !undone.is_empty()
+            && let Err(error) = journal.append(undone)
+        {
+            tracing::warn!(%error, "a change that failed may come to be at the next start");
+            return;
         }
-        let marked = match self.behind.is_empty() {
-            true => journal.mark_all_placed(),
-            false => journal.mark_placed(last),
-        };
-        if let Err(error) = marked {
+        if let Err(error) = journal.mark_placed(self.behind.is_empty()) {
             tracing::debug!(%error, "the next start inspects more files than it had to");
         }
     }

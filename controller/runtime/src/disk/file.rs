@@ -191,7 +191,7 @@ pub(crate) fn prepare_over(
 }
 
 /// A name beside a file that no other file has.
-pub(super) fn temporary_beside(path: &Path) -> PathBuf {
+fn temporary_beside(path: &Path) -> PathBuf {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let tag = uuid::Uuid::new_v4().simple().to_string();
     path.with_file_name(temporary_name(&file_name, &tag))
@@ -390,6 +390,15 @@ pub(crate) fn remove(path: &Path, faults: &Faults) -> io::Result<()> {
     }
 }
 
+/// Gives a file a temporary name, and answers it; `None`: there is none.
+pub(super) fn move_aside(path: &Path) -> io::Result<Option<PathBuf>> {
+    let aside = temporary_beside(path);
+    match std::fs::rename(path, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        moved => moved.map(|()| Some(aside)),
+    }
+}
+
 /// Removes a file if it is this version; `None`: there should be none. Another one is left where it is.
 pub(crate) fn remove_version(
     path: &Path,
@@ -401,11 +410,9 @@ pub(crate) fn remove_version(
     faults.placing(path);
     faults.step("unlink", path)?;
     let Some(version) = version else { return Ok(()) };
-    let aside = temporary_beside(path);
-    match std::fs::rename(path, &aside) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        moved => moved?,
-    }
+    let Some(aside) = move_aside(path)? else {
+        return Ok(());
+    };
     if read(&aside, limit, dir)?.digest() == Some(version) {
         return std::fs::remove_file(&aside);
     }

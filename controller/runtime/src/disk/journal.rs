@@ -2,10 +2,10 @@
 //! one sync. Owns `<dir>/.journal/`; does I/O; blocks.
 //!
 //! The files stay the truth that people read and edit: they are put in place right after the record that has them (status
-//! files a moment later: [`behind`](super::behind)), and made durable later, many at once ([`Disk::settle`](super::Disk)). Until then the journal has their contents; [`replay`] puts right
-//! what a loss of power left of them. Two files take turns: one is written while what the other has is made durable, so
-//! the journal is bounded by [`LIMIT`] and the largest batch, twice. Their bytes are written ahead: overwriting them
-//! syncs without the file system's own journal.
+//! files a moment later: [`behind`](super::behind)), and made durable later, many at once ([`Disk::settle`](super::Disk)).
+//! Until then the journal has their contents; [`replay`] puts right what a loss of power left of them. Two files take turns:
+//! one is written while what the other has is made durable, so the journal is bounded by [`LIMIT`] and the largest batch,
+//! twice. Their bytes are written ahead: overwriting them syncs without the file system's own journal.
 
 pub(crate) mod frame;
 pub(crate) mod replay;
@@ -109,11 +109,7 @@ impl Journal {
             let before = std::mem::replace(&mut self.active, segment);
             self.other = Some(before);
         }
-        let marked = match is_whole {
-            true => self.mark_all_placed(),
-            false => self.mark_placed(newest),
-        };
-        if let Err(error) = marked {
+        if let Err(error) = self.mark_placed(is_whole) {
             tracing::debug!(%error, "the next start inspects these files again");
         }
     }
@@ -149,9 +145,13 @@ impl Journal {
         self.active.touched.extend(paths);
     }
 
-    /// All that the records up to this one say is in place, but for status files that wait. A note only: it is not durable,
-    /// and does not count after a loss of power.
-    pub(crate) fn mark_placed(&mut self, number: u64) -> io::Result<()> {
+    /// All that the records say is in place; if it is not `is_whole`, but for status files that wait. A note only: it is not
+    /// durable, and does not count after a loss of power.
+    pub(crate) fn mark_placed(&mut self, is_whole: bool) -> io::Result<()> {
+        let number = self.next.saturating_sub(1);
+        if is_whole && std::mem::replace(&mut self.statuses, number) == number {
+            return Ok(());
+        }
         if self.mark.is_none() {
             self.mark = Some(file::open_private(&self.folder.join(MARK))?);
         }
@@ -166,16 +166,6 @@ impl Journal {
             Some(mark) => mark.write_all_at(text.render().as_bytes(), 0),
             None => Ok(()),
         }
-    }
-
-    /// All that any record says is in place.
-    pub(crate) fn mark_all_placed(&mut self) -> io::Result<()> {
-        let newest = self.next.saturating_sub(1);
-        if newest == self.statuses {
-            return Ok(());
-        }
-        self.statuses = newest;
-        self.mark_placed(newest)
     }
 
     /// Whether a record of so many bytes belongs into the other file.

@@ -72,12 +72,9 @@ impl Spares {
     pub(crate) fn take_away(&self, path: &Path, faults: &Faults) -> io::Result<()> {
         faults.placing(path);
         faults.step("unlink", path)?;
-        let aside = file::temporary_beside(path);
-        match std::fs::rename(path, &aside) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            moved => moved?,
+        if let Some(aside) = file::move_aside(path)? {
+            self.keep(&aside, faults);
         }
-        self.keep(&aside, faults);
         Ok(())
     }
 

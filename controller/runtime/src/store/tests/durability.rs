@@ -567,6 +567,13 @@ async fn finished_incidents_are_kept_by_count_and_age_and_those_that_decide_stay
     .await;
 }
 
+/// An incident that has come to its end with this status.
+async fn create_finished(store: &Running, name: &str, status: Value) {
+    store.create(inc(), incident(name), false).await.unwrap();
+    let edit = store.edit(inc(), name, Part::Status, false, set("", "status", status));
+    edit.await.unwrap();
+}
+
 /// Of one that restarted its workload.
 fn acted(hours_ago: i64) -> Value {
     let mut status = finished(hours_ago);
@@ -585,12 +592,8 @@ async fn i12_a_directory_of_too_many_is_thinned_before_it_is_loaded() {
     store.create(inc(), incident("open"), false).await.unwrap();
     for n in 0..30 {
         let name = format!("i-{n:02}");
-        store.create(inc(), incident(&name), false).await.unwrap();
         let status = if n == 3 { acted(0) } else { finished(100 - n) };
-        store
-            .edit(inc(), &name, Part::Status, false, set("", "status", status))
-            .await
-            .unwrap();
+        create_finished(&store, &name, status).await;
     }
     let revision = store.revision();
     store.kill().await;
@@ -632,17 +635,7 @@ async fn i12_what_cannot_be_removed_is_not_tried_again_without_end() {
         .fail("unlink", "incidents", ErrorKind::PermissionDenied);
     for n in 0..100 {
         let name = format!("i-{n:02}");
-        store.create(inc(), incident(&name), false).await.unwrap();
-        store
-            .edit(
-                inc(),
-                &name,
-                Part::Status,
-                false,
-                set("", "status", finished(100 - n)),
-            )
-            .await
-            .unwrap();
+        create_finished(&store, &name, finished(100 - n)).await;
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let page = store.audit().page(None, 1000).await.unwrap();
@@ -866,17 +859,7 @@ async fn i12_a_full_disk_takes_finished_incidents_that_did_nothing() {
     let store = Running::open(&dir).await;
     for n in 0..40 {
         let name = format!("i-{n:02}");
-        store.create(inc(), incident(&name), false).await.unwrap();
-        store
-            .edit(
-                inc(),
-                &name,
-                Part::Status,
-                false,
-                set("", "status", finished(100 - n)),
-            )
-            .await
-            .unwrap();
+        create_finished(&store, &name, finished(100 - n)).await;
     }
     store.faults.fail("create", "", ErrorKind::StorageFull);
     let refused = store.create(wl(), workload("web", 1), false).await.unwrap_err();
