@@ -4,7 +4,8 @@
 
 mod gist;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aegis_api::{Duration, Kind, Time};
@@ -64,6 +65,10 @@ impl ObjectRef {
             uid: object.meta().uid.clone().unwrap_or_default(),
         }
     }
+
+    fn key(&self) -> (String, String) {
+        (self.kind.clone(), self.name.clone())
+    }
 }
 
 /// One note.
@@ -108,6 +113,8 @@ struct Book {
     revision: u64,
     bytes: usize,
     by_revision: BTreeMap<u64, Event>,
+    /// Revisions of the events about an object, by its kind and name.
+    about: HashMap<(String, String), BTreeSet<u64>>,
     latest_of: HashMap<Same, u64>,
 }
 
@@ -136,6 +143,7 @@ impl EventRecorder {
             revision,
             bytes: 0,
             by_revision: BTreeMap::new(),
+            about: HashMap::new(),
             latest_of: HashMap::new(),
         };
         Self {
@@ -167,6 +175,19 @@ impl EventRecorder {
     pub fn list(&self) -> (u64, Vec<Event>) {
         let book = self.inner.book();
         (book.revision, book.by_revision.values().cloned().collect())
+    }
+
+    /// The last so many events about this object, the most recently changed last.
+    pub fn about(&self, kind: &str, name: &str, most: usize) -> Vec<Event> {
+        let book = self.inner.book();
+        let Some(theirs) = book.about.get(&(kind.to_owned(), name.to_owned())) else {
+            return Vec::new();
+        };
+        let newest = theirs.iter().rev().take(most);
+        let found = newest.filter_map(|revision| book.by_revision.get(revision));
+        let mut found: Vec<Event> = found.cloned().collect();
+        found.reverse();
+        found
     }
 
     /// Events changed after revision `since`, then changes as they come; without `since` only new ones. An event that
@@ -255,12 +276,20 @@ impl Book {
 
     fn insert(&mut self, event: Event) {
         self.bytes = self.bytes.saturating_add(event.bytes());
+        let revisions = self.about.entry(event.about.key()).or_default();
+        revisions.insert(event.revision);
         self.by_revision.insert(event.revision, event);
     }
 
     fn remove(&mut self, revision: u64) -> Option<Event> {
         let event = self.by_revision.remove(&revision)?;
         self.bytes = self.bytes.saturating_sub(event.bytes());
+        if let Entry::Occupied(mut revisions) = self.about.entry(event.about.key()) {
+            revisions.get_mut().remove(&revision);
+            if revisions.get().is_empty() {
+                revisions.remove();
+            }
+        }
         Some(event)
     }
 }
@@ -355,7 +384,9 @@ mod tests {
         let (_, events) = recorder.list();
         assert_eq!(events.len(), CAPACITY);
         assert_eq!(events.last().unwrap().message, (CAPACITY + 99).to_string());
-        assert_eq!(recorder.inner.book().latest_of.len(), CAPACITY);
+        let book = recorder.inner.book();
+        let indexed: usize = book.about.values().map(BTreeSet::len).sum();
+        assert_eq!((book.latest_of.len(), indexed), (CAPACITY, CAPACITY));
     }
 
     #[test]
@@ -374,6 +405,25 @@ mod tests {
         );
         let book = recorder.inner.book();
         assert_eq!((book.latest_of.len(), book.bytes <= BYTES), (events.len(), true));
+    }
+
+    #[test]
+    fn the_last_ones_about_an_object_are_found_among_many() {
+        let recorder = EventRecorder::new();
+        for n in 0..30 {
+            recorder.record(&about("web"), EventType::Normal, "Web", format!("{n}"));
+            recorder.record(&about("db"), EventType::Normal, "Db", format!("{n}"));
+        }
+        let said = |name| -> Vec<String> {
+            let found = recorder.about("Workload", name, 2);
+            found
+                .iter()
+                .map(|event| format!("{} {}", event.reason, event.message))
+                .collect()
+        };
+        assert_eq!(said("web"), ["Web 28", "Web 29"]);
+        assert_eq!(said("db"), ["Db 28", "Db 29"]);
+        assert!(recorder.about("Incident", "web", 2).is_empty());
     }
 
     #[test]

@@ -200,11 +200,8 @@ async fn containers(
 
 /// What Events said of the workload lately.
 fn events(context: &Context, workload: &Workload) -> Vec<String> {
-    let (_, events) = context.events.list();
-    let ours = events
-        .iter()
-        .filter(|event| event.about.kind == "Workload" && event.about.name == workload.name());
-    let mut events: Vec<String> = ours
+    let said = context.events.about("Workload", workload.name(), MOST_EVENTS);
+    said.iter()
         .map(|event| {
             format!(
                 "{} {} {}",
@@ -213,9 +210,7 @@ fn events(context: &Context, workload: &Workload) -> Vec<String> {
                 bound(&redact(&event.message), 300)
             )
         })
-        .collect();
-    events.drain(..events.len().saturating_sub(MOST_EVENTS));
-    events
+        .collect()
 }
 
 /// The text that similar incidents are searched with: what was reported, and what the containers say.
@@ -250,10 +245,17 @@ async fn neighbours(context: &Context, status: &WorkloadStatus) -> Result<Vec<Ne
         let mut shared = container.networks.keys();
         !is_ours(container) && (needed(&container.name) || shared.any(|network| networks.contains(network)))
     });
-    let mut found: Vec<Neighbour> = beside.map(|container| neighbour(container, &workloads)).collect();
-    found.sort_by(|a, b| b.in_trouble.cmp(&a.in_trouble).then_with(|| a.name.cmp(&b.name)));
-    found.truncate(MOST_NEIGHBOURS);
-    Ok(found)
+    let mut found: Vec<&ContainerSummary> = beside.collect();
+    found.sort_by_key(|container| (!is_in_trouble(container), &container.name));
+    let found = found.into_iter().take(MOST_NEIGHBOURS);
+    Ok(found.map(|container| neighbour(container, &workloads)).collect())
+}
+
+fn is_in_trouble(container: &ContainerSummary) -> bool {
+    let ended_well = container.state == ContainerState::Exited && container.status.starts_with("Exited (0)");
+    let never_ran = container.state == ContainerState::Created;
+    let runs = container.state == ContainerState::Running;
+    container.status.contains("(unhealthy)") || !(runs || ended_well || never_ran)
 }
 
 fn neighbour(container: &ContainerSummary, workloads: &[Arc<Workload>]) -> Neighbour {
@@ -265,13 +267,10 @@ fn neighbour(container: &ContainerSummary, workloads: &[Arc<Workload>]) -> Neigh
         let ready = aegis_api::condition::find(&workload.status.as_ref()?.conditions, ConditionType::Ready)?;
         Some(ready.status == "True")
     });
-    let ended_well = container.state == ContainerState::Exited && container.status.starts_with("Exited (0)");
-    let never_ran = container.state == ContainerState::Created;
-    let runs = container.state == ContainerState::Running;
     Neighbour {
         name: bound(&container.name, 128),
         status: bound(&redact(&container.status), 100),
-        in_trouble: container.status.contains("(unhealthy)") || !(runs || ended_well || never_ran),
+        in_trouble: is_in_trouble(container),
         workload: owner.map(|workload| workload.name().to_owned()),
         ready,
     }
