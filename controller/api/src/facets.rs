@@ -41,8 +41,10 @@ pub struct Ended {
 
 /// Kinds say here what is kept beside their objects.
 pub trait Faceted {
-    /// The field of the spec that only counts how often the object was reported, if there is one.
-    const TALLY: Option<&'static str> = None;
+    /// What a change to the spec of the later object comes to, where it only counts that the object was reported again.
+    fn counted(&self, _later: &Self) -> Option<String> {
+        None
+    }
 
     /// What is kept beside this object.
     fn facets(&self) -> Facets {
@@ -110,7 +112,22 @@ pub mod key {
 }
 
 impl Faceted for Incident {
-    const TALLY: Option<&'static str> = Some("count");
+    fn counted(&self, later: &Self) -> Option<String> {
+        let (old, new) = (&self.spec, &later.spec);
+        let mut repeated = old.clone();
+        repeated.count = new.count;
+        repeated.source.joined.clone_from(&new.source.joined);
+        if old.count == new.count || repeated != *new {
+            return None;
+        }
+        let joined = new.source.joined.iter();
+        let joined = joined.filter(|alert| !old.source.joined.contains(alert)).count();
+        let counts = format!("count {} → {}", old.count, new.count);
+        Some(match joined {
+            0 => counts,
+            joined => format!("{counts}, other ids that joined: {joined}"),
+        })
+    }
 
     fn facets(&self) -> Facets {
         Facets {

@@ -136,8 +136,6 @@ pub struct KindInfo {
     pub conditions: &'static [ConditionType],
     /// Whether it has the scale subresource.
     pub scalable: bool,
-    /// The field of its spec that only counts how often it was reported, if there is one.
-    pub tally: Option<&'static str>,
     /// Its CustomResourceDefinition.
     pub crd: CustomResourceDefinition,
     /// The OpenAPI v3 schema of the whole object, as in the CRD.
@@ -146,6 +144,7 @@ pub struct KindInfo {
     decode: fn(Value, &Defaults) -> Result<AnyKind, Vec<FieldError>>,
     convert: fn(&mut Value),
     facets: fn(&AnyKind) -> Facets,
+    counted: fn(&AnyKind, &AnyKind) -> Option<String>,
     meta: fn(&AnyKind) -> Option<&ObjectMeta>,
 }
 
@@ -186,13 +185,13 @@ impl KindInfo {
             categories: names.categories.unwrap_or_default(),
             conditions: K::CONDITIONS,
             scalable,
-            tally: K::TALLY,
             schema_check: SchemaCheck::new(&with_meta(&schema)),
             crd,
             schema,
             decode: decode::<K>,
             convert: K::Status::convert,
             facets: facets::<K>,
+            counted: counted::<K>,
             meta: meta::<K>,
         }
     }
@@ -200,6 +199,11 @@ impl KindInfo {
     /// What is kept beside an object of this kind; nothing for one of another.
     pub fn facets(&self, object: &AnyKind) -> Facets {
         (self.facets)(object)
+    }
+
+    /// What a change from one object of this kind to another comes to, where it only counts.
+    pub fn counted(&self, earlier: &AnyKind, later: &AnyKind) -> Option<String> {
+        (self.counted)(earlier, later)
     }
 
     /// The metadata of an object of this kind; none of one of another.
@@ -262,6 +266,22 @@ fn facets<K: Kind>(object: &AnyKind) -> Facets {
         .downcast_ref::<K>()
         .map(Faceted::facets)
         .unwrap_or_default()
+}
+
+fn counted<K: Kind>(earlier: &AnyKind, later: &AnyKind) -> Option<String> {
+    let (earlier, later) = (earlier.downcast_ref::<K>()?, later.downcast_ref::<K>()?);
+    let attached = |object: &K| {
+        let meta = object.meta();
+        (
+            meta.labels.clone(),
+            meta.annotations.clone(),
+            meta.owner_references.clone(),
+            meta.finalizers.clone(),
+        )
+    };
+    earlier
+        .counted(later)
+        .filter(|_| attached(earlier) == attached(later))
 }
 
 fn meta<K: Kind>(object: &AnyKind) -> Option<&ObjectMeta> {

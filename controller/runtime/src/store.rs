@@ -39,6 +39,7 @@ use aegis_api::KindInfo;
 use aegis_api::audit::{Actor, Entry};
 use aegis_api::defaults::Defaults;
 use aegis_api::deletion::HeldDeletion;
+use aegis_api::kinds::AnyKind;
 use futures::stream::BoxStream;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
@@ -58,6 +59,7 @@ use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 use crate::disk::{self, Disk, blocking};
 use crate::events::{EventRecorder, EventType, ObjectRef};
+use change::Moment;
 use memory::Memory;
 use request_queue::{RequestQueue, RequestSender};
 use writer::Writer;
@@ -68,6 +70,8 @@ pub struct Store {
     inner: Arc<Inner>,
     /// On whose behalf; the audit log names them.
     actor: Arc<Actor>,
+    /// Whether its changes can wait for those of others.
+    unhurried: bool,
 }
 
 #[derive(Debug)]
@@ -133,7 +137,18 @@ pub struct BrokenFile {
 /// What a broken file of the analyst's rules is, in place of a kind.
 pub const RULES_KIND: &str = "Rules";
 
-pub(crate) type Edit = Box<dyn FnOnce(&Stored) -> Result<Value, StoreError> + Send>;
+pub(crate) type Edit = Box<dyn FnOnce(&Stored, Moment) -> Result<Edited, StoreError> + Send>;
+
+/// What an edit answers.
+pub(crate) enum Edited {
+    /// The whole object, of which the part counts that the edit is about. It is validated.
+    Whole(Value),
+    /// The status that a reconciler wrote, without nulls, and the object with it as its Rust type, at the moment of the edit:
+    /// what is written from a type needs no validation.
+    Status(Value, AnyKind),
+    /// Nothing differs.
+    Same,
+}
 
 /// What a caller wants of the writer.
 pub(crate) enum Change {
@@ -161,6 +176,7 @@ pub(crate) struct Request {
     actor: Arc<Actor>,
     change: Change,
     dry_run: bool,
+    unhurried: bool,
     answer: oneshot::Sender<Result<Arc<Stored>, StoreError>>,
 }
 
@@ -169,6 +185,11 @@ impl Request {
     fn is_status_write(&self) -> bool {
         let beside_the_spec = matches!(&self.change, Change::Edit { part, .. } if *part != Part::Spec);
         beside_the_spec && self.actor.role.is_none()
+    }
+
+    /// Whether no client waits for it.
+    fn is_unhurried(&self) -> bool {
+        self.unhurried || self.is_status_write()
     }
 }
 
@@ -217,6 +238,7 @@ impl Store {
             Store {
                 inner: Arc::new(inner),
                 actor: Arc::new(Actor::system("controller")),
+                unhurried: false,
             },
             StoreDriver {
                 request_queue,
@@ -288,6 +310,16 @@ impl Store {
         Self {
             inner: Arc::clone(&self.inner),
             actor: Arc::new(actor),
+            unhurried: self.unhurried,
+        }
+    }
+
+    /// The same store for what can wait: a few of its changes are made beside each batch of what others request.
+    #[must_use]
+    pub fn unhurried(&self) -> Self {
+        Self {
+            unhurried: true,
+            ..self.clone()
         }
     }
 
@@ -439,11 +471,29 @@ impl Store {
             Change::Edit {
                 name: name.to_owned(),
                 part,
-                edit: Box::new(edit),
+                edit: Box::new(move |current, _| edit(current).map(Edited::Whole)),
             },
             dry_run,
         )
         .await
+    }
+
+    /// Writes a status that is typed; see [`Edited::Status`].
+    async fn restate<F>(
+        &self,
+        info: &'static KindInfo,
+        name: &str,
+        edit: F,
+    ) -> Result<Arc<Stored>, StoreError>
+    where
+        F: FnOnce(&Stored, Moment) -> Result<Edited, StoreError> + Send + 'static,
+    {
+        let change = Change::Edit {
+            name: name.to_owned(),
+            part: Part::Status,
+            edit: Box::new(edit),
+        };
+        self.ask(info, change, false).await
     }
 
     /// Deletes an object, if uid and version are the given ones. With finalizers it is only marked, and goes with the
@@ -486,6 +536,7 @@ impl Store {
             actor: Arc::clone(&self.actor),
             change,
             dry_run,
+            unhurried: self.unhurried,
             answer,
         };
         self.inner.requests.send(request).await?;

@@ -281,7 +281,7 @@ impl Disk {
     fn write_contents(&self, ready: &mut Ready) -> Result<(), DiskError> {
         let (object, accepted) = match &ready.contents {
             Contents::Both { object, replaces } => {
-                let text = spec_file::render(&ready.key, &object.parts().0)
+                let text = spec_file::render(&ready.key, &object.desired())
                     .map_err(|message| refused(&ready.key, message))?;
                 if text.len() > spec_file::MAX_BYTES {
                     return Err(refused(&ready.key, spec_file::too_large(text.len())));
@@ -301,7 +301,7 @@ impl Disk {
             Contents::Status { object, accepted } => (object, *accepted),
             Contents::Gone { .. } => return Ok(()),
         };
-        let bytes = StatusFile::of(object, accepted).render();
+        let bytes = StatusFile::render(object, accepted);
         ready.status = Some(bytes.map_err(|message| refused(&ready.key, message))?);
         Ok(())
     }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use aegis_api::audit::{Actor, Entry, picture};
 use aegis_api::defaults::Defaults;
 use aegis_api::{KindInfo, Time};
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::bounds;
@@ -188,6 +187,7 @@ impl<'a> Batch<'a> {
             actor,
             change,
             dry_run,
+            unhurried: _,
             answer,
         } = request;
         let name = match &change {
@@ -238,17 +238,12 @@ impl<'a> Batch<'a> {
         };
         let mut entry = Entry::about(actor.clone(), verb, key.info.kind, &key.name);
         entry.resource_version = Some(after.resource_version);
-        let before = before.map(|before| before.value());
-        let after = (!gone).then(|| after.value());
-        let counted = before.as_ref().zip(after.as_ref()).and_then(|(before, after)| {
-            let tally = key.info.tally?;
-            only_counted(tally, before, after)
-        });
-        match counted {
+        let counted = before.as_ref().filter(|_| !gone);
+        match counted.and_then(|before| before.counted(after)) {
             Some(note) => entry.note = Some(note),
             None => {
-                entry.before = before.as_ref().map(picture);
-                entry.after = after.as_ref().map(picture);
+                entry.before = before.map(|before| picture(&before.without_status()));
+                entry.after = (!gone).then(|| picture(&after.without_status()));
             }
         }
         self.audit.push((key.clone(), entry));
@@ -413,18 +408,6 @@ impl<'a> Batch<'a> {
             audit: self.audit,
         }
     }
-}
-
-/// What to say of a change that did no more than count: the log of a storm has no pictures.
-fn only_counted(tally: &str, before: &Value, after: &Value) -> Option<String> {
-    let parts = ["labels", "annotations", "ownerReferences", "finalizers"];
-    let meta = |object: &Value| parts.map(|part| object.pointer(&format!("/metadata/{part}")).cloned());
-    let fields = |object: &Value| object.get("spec").and_then(Value::as_object).cloned();
-    let (mut old, mut new) = (fields(before)?, fields(after)?);
-    let (from, to) = (old.remove(tally), new.remove(tally));
-    let number = |value: Option<Value>| value.unwrap_or_else(|| 1.into());
-    (old == new && from != to && meta(before) == meta(after))
-        .then(|| format!("{tally} {} → {}", number(from), number(to)))
 }
 
 /// Whether the caller still waits is the caller's affair: what is done is done.

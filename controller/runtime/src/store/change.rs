@@ -5,13 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use aegis_api::defaults::Defaults;
+use aegis_api::kinds::AnyKind;
 use aegis_api::validate::strip_nulls;
 use aegis_api::{FieldError, KindInfo, Time};
 use serde_json::Value;
 
 use super::bounds;
 use super::object::{Desired, Stored, System};
-use super::{Edit, Part, StoreError, Verb};
+use super::{Edit, Edited, Part, StoreError, Verb};
 use crate::disk::layout::refused_name;
 use crate::disk::spec_file::check_envelope;
 
@@ -85,9 +86,13 @@ pub(crate) fn edit(
     moment: Moment,
 ) -> Result<Outcome, StoreError> {
     // A caller's bug must not take the only writer down with it.
-    let edited = catch_unwind(AssertUnwindSafe(|| edit(current)));
-    let mut wanted =
-        edited.unwrap_or_else(|_| Err(refused(current, "the edit failed without saying why")))?;
+    let edited = catch_unwind(AssertUnwindSafe(|| edit(current, moment)));
+    let edited = edited.unwrap_or_else(|_| Err(refused(current, "the edit failed without saying why")))?;
+    let mut wanted = match edited {
+        Edited::Whole(wanted) => wanted,
+        Edited::Status(status, typed) => return restate(current, &status, typed, moment),
+        Edited::Same => return Ok(Outcome::Same(Arc::clone(current))),
+    };
     strip_nulls(&mut wanted);
     match part {
         Part::Spec => edit_spec(current, &wanted, moment),
@@ -132,11 +137,11 @@ pub(crate) fn respecify(
 }
 
 fn edit_status(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Result<Outcome, StoreError> {
-    let (desired, before) = current.parts();
-    let status = wanted.get("status");
-    if status == before.as_ref() {
+    let status = wanted.get("status").filter(|status| !status.is_null());
+    if current.has_status(status.map(Value::to_string).as_deref()) {
         return Ok(Outcome::Same(Arc::clone(current)));
     }
+    let desired = current.desired();
     let system = next(current, moment);
     let object = build(
         current.info,
@@ -146,6 +151,25 @@ fn edit_status(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Result<
         status.cloned(),
         current.defaults(),
     )?;
+    Ok(Outcome::Put {
+        object,
+        verb: Verb::Modified,
+        spec: false,
+    })
+}
+
+fn restate(
+    current: &Arc<Stored>,
+    status: &Value,
+    typed: AnyKind,
+    moment: Moment,
+) -> Result<Outcome, StoreError> {
+    let text = status.to_string();
+    if current.has_status(Some(&text)) {
+        return Ok(Outcome::Same(Arc::clone(current)));
+    }
+    let restated = current.restated(next(current, moment), (status, &text), typed);
+    let object = restated.map_err(|errors| invalid(current.info, current.name(), errors))?;
     Ok(Outcome::Put {
         object,
         verb: Verb::Modified,

@@ -7,7 +7,8 @@ use aegis_api::kinds::AnyKind;
 use aegis_api::meta::ObjectMeta;
 use aegis_api::{API_VERSION, Facets, FieldError, Kind, KindInfo, NAMESPACE};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 /// How deep an object may be nested: deeper than 128 levels, its text could not be read again.
 const DEPTH: usize = 100;
@@ -22,6 +23,8 @@ pub struct Stored {
     /// The whole object as JSON: a tree of maps takes ten times as much, for as long as the object is stored.
     text: Box<str>,
     weight: usize,
+    /// Of that, what its Rust type takes for the status.
+    status_weight: usize,
     typed: AnyKind,
     name: String,
     system: System,
@@ -44,17 +47,46 @@ pub(crate) struct System {
 }
 
 /// What people write: the whole of a spec file but its name.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Desired {
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default)]
     pub(crate) labels: Value,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default)]
     pub(crate) annotations: Value,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default)]
     pub(crate) owner_references: Value,
     #[serde(default)]
     pub(crate) spec: Value,
+}
+
+/// An object's text, taken apart and not decoded.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a> {
+    #[serde(borrow)]
+    metadata: &'a RawValue,
+    #[serde(borrow)]
+    pub(crate) spec: &'a RawValue,
+    #[serde(borrow, default)]
+    pub(crate) status: Option<&'a RawValue>,
+}
+
+/// What people attach to an object, likewise; what is empty is not there.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Attached<'a> {
+    #[serde(borrow, default)]
+    pub(crate) labels: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) annotations: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) owner_references: Option<&'a RawValue>,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn attached(&self) -> Attached<'a> {
+        serde_json::from_str(self.metadata.get()).unwrap_or_default()
+    }
 }
 
 impl Stored {
@@ -69,23 +101,59 @@ impl Stored {
     ) -> Result<Self, Vec<FieldError>> {
         let resource_version = system.resource_version;
         let whole = assemble(info, name, &system, desired, status);
-        if !is_within(&whole, DEPTH) {
-            let why = format!("must be nested at most {DEPTH} levels deep");
-            return Err(vec![FieldError::invalid("", "the object", why)]);
-        }
+        check_depth(&whole, DEPTH)?;
         let (value, typed) = info.decode_with(whole, defaults)?;
         let text = value.to_string().into_boxed_str();
-        // Its Rust type takes about half of what the tree does.
-        let typed_weight = super::weight::weight(&value) / 2;
         Ok(Self {
             info,
-            weight: text.len().saturating_add(typed_weight),
+            weight: text.len().saturating_add(typed_weight(&value)),
+            status_weight: value.get("status").map_or(0, typed_weight),
             text,
             resource_version,
             typed,
             name: name.to_owned(),
             system,
             defaults: Arc::clone(defaults),
+        })
+    }
+
+    /// The object with another status, given as its tree and its text, and as its Rust type is from then on.
+    pub(crate) fn restated(
+        &self,
+        system: System,
+        (status, status_text): (&Value, &str),
+        typed: AnyKind,
+    ) -> Result<Self, Vec<FieldError>> {
+        check_depth(status, DEPTH - 1)?;
+        let broken = || vec![FieldError::invalid("", "the object", "cannot be read")];
+        let text = self.apart().ok_or_else(broken)?;
+        let mut metadata = decoded(text.metadata);
+        if let Some(fields) = metadata.as_object_mut() {
+            let version = system.resource_version.to_string();
+            fields.insert("resourceVersion".to_owned(), version.into());
+        }
+        let api_version = Value::from(API_VERSION);
+        let kind = Value::from(self.info.kind);
+        let spec = text.spec.get();
+        // The names of its fields in order, as every object has them.
+        let text = format!(
+            r#"{{"apiVersion":{api_version},"kind":{kind},"metadata":{metadata},"spec":{spec},"status":{status_text}}}"#
+        );
+        let status_weight = typed_weight(status);
+        let rest = self
+            .weight
+            .saturating_sub(self.text.len())
+            .saturating_sub(self.status_weight);
+        Ok(Self {
+            info: self.info,
+            resource_version: system.resource_version,
+            weight: text.len().saturating_add(rest).saturating_add(status_weight),
+            status_weight,
+            text: text.into_boxed_str(),
+            typed,
+            name: self.name.clone(),
+            system,
+            defaults: Arc::clone(&self.defaults),
         })
     }
 
@@ -110,6 +178,30 @@ impl Stored {
         &self.text
     }
 
+    /// The whole object but its status, which is most of it.
+    pub fn without_status(&self) -> Value {
+        let Some(text) = self.apart() else {
+            return Value::Null;
+        };
+        json!({"apiVersion": API_VERSION, "kind": self.info.kind, "metadata": decoded(text.metadata), "spec": decoded(text.spec)})
+    }
+
+    pub(crate) fn apart(&self) -> Option<Text<'_>> {
+        // It was written from a value that has these.
+        serde_json::from_str(&self.text).ok()
+    }
+
+    /// What people write of it.
+    pub(crate) fn desired(&self) -> Desired {
+        Desired::of(&self.without_status())
+    }
+
+    /// Whether this, as JSON, is its status. The names of an object come in order, so that equal ones are of equal text.
+    pub(crate) fn has_status(&self, status: Option<&str>) -> bool {
+        let text = self.apart().and_then(|text| text.status);
+        text.map(RawValue::get) == status
+    }
+
     /// Its generation.
     pub fn generation(&self) -> i64 {
         self.system.generation
@@ -123,6 +215,11 @@ impl Stored {
     /// Whether its deletion was requested and a finalizer still holds it.
     pub fn is_deleting(&self) -> bool {
         self.system.deletion_timestamp.is_some()
+    }
+
+    /// What to say of the later version where it does no more than count: the log of a storm has no pictures.
+    pub(crate) fn counted(&self, later: &Self) -> Option<String> {
+        self.info.counted(&self.typed, &later.typed)
     }
 
     /// What people attach to it.
@@ -153,9 +250,8 @@ impl Stored {
 
     /// What people write of it, and its status.
     pub(crate) fn parts(&self) -> (Desired, Option<Value>) {
-        let mut value = self.value();
-        let status = value.as_object_mut().and_then(|fields| fields.remove("status"));
-        (Desired::of(&value), status)
+        let status = self.apart().and_then(|text| text.status);
+        (self.desired(), status.map(decoded))
     }
 }
 
@@ -233,6 +329,25 @@ fn assemble(info: &KindInfo, name: &str, system: &System, desired: Desired, stat
     object.into()
 }
 
+fn decoded(text: &RawValue) -> Value {
+    serde_json::from_str(text.get()).unwrap_or_default()
+}
+
+/// What the Rust type of a value takes: about half of what the tree does.
+fn typed_weight(value: &Value) -> usize {
+    super::weight::weight(value) / 2
+}
+
+fn check_depth(value: &Value, levels: usize) -> Result<(), Vec<FieldError>> {
+    match is_within(value, levels) {
+        true => Ok(()),
+        false => {
+            let why = format!("must be nested at most {DEPTH} levels deep");
+            Err(vec![FieldError::invalid("", "the object", why)])
+        }
+    }
+}
+
 /// Whether a value is nested no deeper than so many levels.
 fn is_within(value: &Value, levels: usize) -> bool {
     let Some(below) = levels.checked_sub(1) else {
@@ -300,6 +415,48 @@ mod tests {
             (json!("web"), Some(json!({"replicas": 1})))
         );
         assert!(stored.weight() > stored.text().len());
+    }
+
+    #[test]
+    fn a_status_that_is_written_from_its_type_gives_the_object_that_it_gives_when_it_is_read() {
+        let before = workload(&json!({"a": "b"})).unwrap();
+        let status = json!({"phase": "Ready", "replicas": 3, "conditions": []});
+        let system = System {
+            resource_version: 9,
+            ..before.system().clone()
+        };
+        let (info, desired) = (before.info, before.desired());
+        let defaults = Arc::clone(before.defaults());
+        let read = Stored::build(
+            info,
+            "web",
+            system.clone(),
+            desired,
+            Some(status.clone()),
+            &defaults,
+        )
+        .unwrap();
+        let text = status.to_string();
+        let written = before
+            .restated(system, (&status, &text), Arc::clone(&read.typed))
+            .unwrap();
+        assert_eq!(written.text(), read.text());
+        assert_eq!(written.resource_version, 9);
+        assert!(
+            written.weight().abs_diff(read.weight()) < 200,
+            "{} {}",
+            written.weight(),
+            read.weight()
+        );
+        assert!(written.has_status(Some(&text)) && !before.has_status(Some(&text)));
+        let nested = (0..DEPTH).fold(json!("v"), |inner, _| json!({ "a": inner }));
+        let text = nested.to_string();
+        let typed = Arc::clone(&read.typed);
+        assert!(
+            before
+                .restated(before.system().clone(), (&nested, &text), typed)
+                .is_err()
+        );
     }
 
     #[test]

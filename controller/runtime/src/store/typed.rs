@@ -5,10 +5,13 @@ use std::sync::Arc;
 use aegis_api::API_VERSION;
 use aegis_api::defaults::Fill;
 use aegis_api::kinds::{Kind, KindInfo};
+use aegis_api::validate::strip_nulls;
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Part, Store, StoreError, Stored};
+use super::change::Moment;
+use super::{Edited, Part, Store, StoreError, Stored};
 
 fn not_found<K: Kind>(name: &str) -> StoreError {
     StoreError::NotFound {
@@ -82,10 +85,9 @@ impl Store {
         status: K::Status,
     ) -> Result<Arc<K>, StoreError> {
         let uid = uid.to_owned();
-        let stored = self.edit(KindInfo::of::<K>(), name, Part::Status, false, move |current| {
+        let stored = self.restate(KindInfo::of::<K>(), name, move |current, moment| {
             same_uid(current, &uid)?;
-            let status = serde_json::to_value(&status).map_err(|error| refused(current, error))?;
-            Ok(with(current.value(), "status", status))
+            with_status::<K>(current, |_| status, moment)
         });
         stored.await?.typed().ok_or_else(|| not_found::<K>(name))
     }
@@ -99,13 +101,9 @@ impl Store {
         edit: impl FnOnce(&K) -> K::Status + Send + 'static,
     ) -> Result<Arc<K>, StoreError> {
         let uid = uid.to_owned();
-        let stored = self.edit(KindInfo::of::<K>(), name, Part::Status, false, move |current| {
+        let stored = self.restate(KindInfo::of::<K>(), name, move |current, moment| {
             same_uid(current, &uid)?;
-            let typed = current
-                .typed::<K>()
-                .ok_or_else(|| not_found::<K>(current.name()))?;
-            let status = serde_json::to_value(edit(&typed)).map_err(|error| refused(current, error))?;
-            Ok(with(current.value(), "status", status))
+            with_status::<K>(current, edit, moment)
         });
         stored.await?.typed().ok_or_else(|| not_found::<K>(name))
     }
@@ -121,7 +119,7 @@ impl Store {
                 .typed::<K>()
                 .ok_or_else(|| not_found::<K>(current.name()))?;
             let wanted = edit(&typed)?;
-            let object = current.value();
+            let object = current.without_status();
             if wanted == *typed.spec() {
                 return Ok(object);
             }
@@ -161,6 +159,29 @@ impl Store {
         );
         edit.await.map(|_| ())
     }
+}
+
+/// The object with the status that follows from the one it has.
+fn with_status<K: Kind>(
+    current: &Stored,
+    edit: impl FnOnce(&K) -> K::Status,
+    moment: Moment,
+) -> Result<Edited, StoreError> {
+    let typed = current
+        .typed::<K>()
+        .ok_or_else(|| not_found::<K>(current.name()))?;
+    let status = edit(&typed);
+    if typed.status() == Some(&status) {
+        return Ok(Edited::Same);
+    }
+    let mut value = serde_json::to_value(&status).map_err(|error| refused(current, error))?;
+    strip_nulls(&mut value);
+    // As it will be read: some of what a type holds is finer than what is written of it, such as times.
+    let read = K::Status::deserialize(&value).map_err(|error| refused(current, error))?;
+    let mut object = K::clone(&typed);
+    *object.status_mut() = Some(read);
+    object.meta_mut().resource_version = Some(moment.revision.to_string());
+    Ok(Edited::Status(value, Arc::new(object)))
 }
 
 fn with(mut object: Value, part: &str, value: Value) -> Value {

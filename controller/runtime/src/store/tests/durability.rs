@@ -1,7 +1,7 @@
 //! What outlives a process, and what a bad disk does.
 
 use super::*;
-use crate::store::{Part, Retention};
+use crate::store::{Part, Retention, Stored};
 use aegis_api::workload::{Workload, WorkloadStatus};
 use futures::StreamExt as _;
 use std::fs;
@@ -708,6 +708,23 @@ async fn i12_a_repeat_that_is_only_counted_leaves_no_picture_in_the_audit_log() 
         .unwrap();
     let line = store.audit().page(None, 1).await.unwrap().lines.remove(0);
     assert!(line.contains("count 1 → 7") && !line.contains("before"), "{line}");
+    // Another id that is folded into it is counted, and listed on the incident.
+    let fold = |current: &Stored| {
+        let mut object = current.value();
+        object["spec"]["count"] = json!(8);
+        object["spec"]["source"] = json!({"kind": "webhook", "joined": [
+            {"incidentId": "other", "alertType": "x", "fingerprint": "", "severity": "warning"}]});
+        Ok(object)
+    };
+    let own_source = set("/spec", "source", json!({"kind": "webhook"}));
+    store
+        .edit(inc(), "i", Part::Spec, false, own_source)
+        .await
+        .unwrap();
+    store.edit(inc(), "i", Part::Spec, false, fold).await.unwrap();
+    let line = store.audit().page(None, 1).await.unwrap().lines.remove(0);
+    let said = "count 7 → 8, other ids that joined: 1";
+    assert!(line.contains(said) && !line.contains("before"), "{line}");
     store
         .edit(
             inc(),
