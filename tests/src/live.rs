@@ -79,15 +79,15 @@ impl Live {
 
     /// The frames of one incident so far.
     pub fn of_incident(&self, incident: &str) -> Vec<Value> {
-        let mut frames = self.frames();
-        frames.retain(|frame| frame["incident_id"] == incident);
-        frames
+        let frames = self.frames.lock().expect("the lock is not poisoned");
+        let of_it = frames.iter().filter(|frame| frame["incident_id"] == incident);
+        of_it.cloned().collect()
     }
 
     /// Waits for a frame.
     pub async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         eventually(what, async || {
-            let frames = self.frames();
+            let frames = self.frames.lock().expect("the lock is not poisoned");
             let found = frames.iter().find(|frame| wanted(frame)).cloned();
             found.ok_or_else(|| {
                 let types: Vec<&str> = frames.iter().filter_map(|frame| frame["type"].as_str()).collect();

@@ -17,7 +17,9 @@ use crate::state::ServerState;
 
 /// How long what was counted may wait to be written.
 const WAITS: Duration = Duration::from_secs(1);
-/// Most incidents whose repeats wait. Past it each is written at once, as the first always is.
+/// Of so many incidents repeats wait in a storm: no sender waits for one of them to be written then.
+const STORM: usize = 8;
+/// Most incidents whose repeats wait. Past it each is written at once.
 const MOST: usize = 8192;
 
 /// What was counted and is not written yet.
@@ -86,10 +88,11 @@ impl Tally {
         let is_due = repeat.fires_again
             || repeat.graver.is_some()
             || inner.closed
-            || inner
-                .written
-                .get(incident)
-                .is_none_or(|at| now.duration_since(*at) >= WAITS)
+            || (inner.waiting.len() < STORM
+                && inner
+                    .written
+                    .get(incident)
+                    .is_none_or(|at| now.duration_since(*at) >= WAITS))
             || (inner.waiting.len() >= MOST && !inner.waiting.contains_key(incident));
         let mut repeats = inner.waiting.remove(incident).unwrap_or_default();
         repeats.add(repeat);
@@ -127,7 +130,7 @@ impl Tally {
                 .extend(waiting.keys().map(|name| (name.clone(), now)));
             waiting
         };
-        let store = store.acting(Actor::system("webhook"));
+        let store = store.acting(Actor::system("webhook")).unhurried();
         let writes = waiting.into_iter().map(|(name, repeats)| {
             let store = &store;
             async move {
@@ -236,6 +239,24 @@ mod tests {
             tally.add("i", Repeats::of(None, None, true), now).unwrap().graver,
             critical
         );
+    }
+
+    #[test]
+    fn in_a_storm_no_sender_waits_for_its_repeat_to_be_written_but_for_what_is_graver() {
+        let (tally, now) = (Tally::default(), Instant::now());
+        for n in 0..STORM {
+            let incident = format!("i-{n}");
+            assert!(tally.add(&incident, repeat(), now).is_some(), "the first at once");
+            assert!(tally.add(&incident, repeat(), now).is_none());
+        }
+        let later = now + WAITS * 2;
+        assert!(
+            tally.add("i-0", repeat(), later).is_none(),
+            "{STORM} incidents wait"
+        );
+        assert!(tally.add("another", repeat(), later).is_none());
+        let graver = Repeats::of(None, Some(Severity::Critical), false);
+        assert_eq!(tally.add("i-0", graver, later).unwrap().count, 3);
     }
 
     #[test]
