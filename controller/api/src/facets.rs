@@ -1,7 +1,7 @@
 //! What the store keeps beside an object, so that a few are found without going through all of a kind: when it ended, and the
 //! keys under which it is found. Pure.
 
-use crate::incident::{DETECTOR, Severity};
+use crate::incident::{DETECTOR, MOST_JOINED, Severity};
 use crate::proposal::Action;
 use crate::{
     AlertSource, ConditionType, Detector, Duration, Incident, LoadBalancer, Phase, Reason, RemediationPolicy,
@@ -41,7 +41,7 @@ pub struct Ended {
 
 /// Kinds say here what is kept beside their objects.
 pub trait Faceted {
-    /// What a change to the spec of the later object comes to, where it only counts that the object was reported again.
+    /// What the change to this later version comes to, where it only counts further reports, and lists who sent them.
     fn counted(&self, _later: &Self) -> Option<String> {
         None
     }
@@ -117,11 +117,19 @@ impl Faceted for Incident {
         let mut repeated = old.clone();
         repeated.count = new.count;
         repeated.source.joined.clone_from(&new.source.joined);
-        if old.count == new.count || repeated != *new {
+        let dropped = old
+            .source
+            .joined
+            .iter()
+            .filter(|alert| !new.source.has_joined(&alert.incident_id));
+        let may_drop = new.source.joined.len() == MOST_JOINED;
+        if old.count >= new.count || repeated != *new || (dropped.count() > 0 && !may_drop) {
             return None;
         }
         let joined = new.source.joined.iter();
-        let joined = joined.filter(|alert| !old.source.joined.contains(alert)).count();
+        let joined = joined
+            .filter(|alert| !old.source.has_joined(&alert.incident_id))
+            .count();
         let counts = format!("count {} → {}", old.count, new.count);
         Some(match joined {
             0 => counts,

@@ -14,7 +14,7 @@ use crate::conversion::Convert;
 use crate::defaults::{Defaults, Fill};
 use crate::facets::{Faceted, Facets};
 use crate::meta::ObjectMeta;
-use crate::validate::{FieldError, Rules, SchemaCheck, strip_nulls};
+use crate::validate::{FieldError, Rules, SchemaCheck, names_without_a_value, strip_nulls};
 use crate::{
     AlertSource, Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Silence, Workload,
 };
@@ -236,6 +236,10 @@ impl KindInfo {
         mut object: Value,
         defaults: &Defaults,
     ) -> Result<(Value, AnyKind), Vec<FieldError>> {
+        let errors = names_without_a_value(&self.schema, &object);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         strip_nulls(&mut object);
         if let Some(status) = object.get_mut("status") {
             (self.convert)(status);
@@ -366,6 +370,25 @@ mod tests {
 
     fn workload(spec: &Value) -> Value {
         json!({"apiVersion": crate::API_VERSION, "kind": "Workload", "metadata": {"name": "web"}, "spec": spec})
+    }
+
+    #[test]
+    fn a_variable_or_a_label_without_a_value_is_refused_by_name_and_does_not_go_without_a_word() {
+        for empty in ["EMPTY:", "EMPTY: null", "EMPTY: ~"] {
+            let spec = format!("template:\n  image: web:1\n  env:\n    {empty}\n    FULL: \"\"\n");
+            let spec: Value = crate::yaml::parse(&spec).unwrap().remove(0).value;
+            let said = errors("Workload", workload(&spec));
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert!(
+                said[0].starts_with("spec.template.env.EMPTY: ") && said[0].contains("write \"\""),
+                "{said:?}"
+            );
+        }
+        let mut labelled = workload(&json!({"container": "web"}));
+        labelled["metadata"]["labels"] = json!({"tier": null});
+        assert!(errors("Workload", labelled)[0].starts_with("metadata.labels.tier: "));
+        let silent = json!({"container": "web", "restart": null, "template": null});
+        assert!(find("Workload").unwrap().decode(workload(&silent)).is_ok());
     }
 
     #[test]

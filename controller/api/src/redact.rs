@@ -21,7 +21,7 @@ type Source = (&'static str, fn(&str) -> bool);
 
 /// Patterns, in the order in which they apply. Group `keep` stays in front of the mark, group `secret` is what the
 /// check reads, group `tail` stays behind the mark.
-const SOURCES: [Source; 16] = [
+const SOURCES: [Source; 17] = [
     // PEM blocks, also ones cut off at their end or their start.
     (
         r"(?s)-----BEGIN [A-Z0-9 ]{3,40}-----(?P<secret>.*?)(?:-----END [A-Z0-9 ]{3,40}-----|\z)",
@@ -64,6 +64,16 @@ const SOURCES: [Source; 16] = [
     // MySQL's -pX.
     (
         r"(?P<keep>\b(?:mysql|mariadb)[a-z-]*\b[^\r\n|;]{0,400}?\s-p)(?P<secret>[^\s\x22']+)",
+        is_value,
+    ),
+    // Short flags of programs whose next word is a password.
+    (
+        concat!(
+            r"(?P<keep>\b(?:(?:redis|valkey|keydb)-cli\b[^\r\n|;]{0,400}?[\s\x22']-a",
+            r"|(?:sshpass|mongo(?:sh|dump|restore|export|import|stat|top)?)\b[^\r\n|;]{0,400}?[\s\x22']-p",
+            r"|ldap(?:search|modify|add|delete|passwd|whoami)\b[^\r\n|;]{0,400}?[\s\x22']-w)",
+            r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')?)(?P<secret>[^\s\x22',\]\-][^\s\x22',\]]*)",
+        ),
         is_value,
     ),
     // Signed addresses, and those that let in.

@@ -348,6 +348,59 @@ fn edits(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// Names of an object's maps that have no value. A field without one is not written; a variable or a label without one is a
+/// person's mistake, and would go without a word.
+pub fn names_without_a_value(schema: &Value, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for part in ["labels", "annotations"] {
+        let map = object.get("metadata").and_then(|metadata| metadata.get(part));
+        for (name, _) in nulls(map) {
+            errors.push(without_a_value(&format!("metadata.{part}"), name));
+        }
+    }
+    let spec = schema.get("properties").and_then(|fields| fields.get("spec"));
+    if let (Some(schema), Some(spec)) = (spec, object.get("spec")) {
+        find_names_without_a_value(schema, spec, "spec", &mut errors);
+    }
+    errors
+}
+
+fn find_names_without_a_value(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    match value {
+        Value::Object(fields) => {
+            let named = schema.get("additionalProperties");
+            // Where anything may stand, null may, too.
+            let named = named.filter(|of| of.as_object().is_some_and(|of| !of.is_empty()));
+            if named.is_some() {
+                errors.extend(nulls(Some(value)).map(|(name, _)| without_a_value(path, name)));
+            }
+            for (name, inner) in fields {
+                let own = schema.get("properties").and_then(|fields| fields.get(name));
+                if let Some(schema) = own.or(named) {
+                    find_names_without_a_value(schema, inner, &format!("{path}.{name}"), errors);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(schema) = schema.get("items") else { return };
+            for (at, item) in items.iter().enumerate() {
+                find_names_without_a_value(schema, item, &format!("{path}[{at}]"), errors);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn nulls(map: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+    let fields = map.and_then(Value::as_object).into_iter().flatten();
+    fields.filter(|(_, value)| value.is_null())
+}
+
+fn without_a_value(path: &str, name: &str) -> FieldError {
+    let why = "has no value: write \"\" for an empty text, or leave the name out";
+    FieldError::invalid(format!("{path}.{name}"), "null", why)
+}
+
 /// Removes nulls from objects: a null field is an absent field, as in the Kubernetes API.
 pub fn strip_nulls(value: &mut Value) {
     match value {

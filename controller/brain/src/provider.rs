@@ -270,7 +270,9 @@ impl ProviderError {
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Transport(_) | Self::Stream(_) => true,
-            Self::Status { code, .. } => matches!(code, 408 | 409 | 425 | 429 | 500 | 502..=504 | 529),
+            Self::Status { code, .. } => {
+                matches!(code, 408 | 409 | 425 | 429 | 500 | 502..=504 | 520..=524 | 529)
+            }
             // A timeout has used up its time already.
             Self::Timeout { .. }
             | Self::Refused(_)

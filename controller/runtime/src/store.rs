@@ -70,8 +70,6 @@ pub struct Store {
     inner: Arc<Inner>,
     /// On whose behalf; the audit log names them.
     actor: Arc<Actor>,
-    /// Whether its changes can wait for those of others.
-    unhurried: bool,
 }
 
 #[derive(Debug)]
@@ -176,7 +174,6 @@ pub(crate) struct Request {
     actor: Arc<Actor>,
     change: Change,
     dry_run: bool,
-    unhurried: bool,
     answer: oneshot::Sender<Result<Arc<Stored>, StoreError>>,
 }
 
@@ -185,11 +182,6 @@ impl Request {
     fn is_status_write(&self) -> bool {
         let beside_the_spec = matches!(&self.change, Change::Edit { part, .. } if *part != Part::Spec);
         beside_the_spec && self.actor.role.is_none()
-    }
-
-    /// Whether no client waits for it.
-    fn is_unhurried(&self) -> bool {
-        self.unhurried || self.is_status_write()
     }
 }
 
@@ -238,7 +230,6 @@ impl Store {
             Store {
                 inner: Arc::new(inner),
                 actor: Arc::new(Actor::system("controller")),
-                unhurried: false,
             },
             StoreDriver {
                 request_queue,
@@ -310,16 +301,6 @@ impl Store {
         Self {
             inner: Arc::clone(&self.inner),
             actor: Arc::new(actor),
-            unhurried: self.unhurried,
-        }
-    }
-
-    /// The same store for what can wait: a few of its changes are made beside each batch of what others request.
-    #[must_use]
-    pub fn unhurried(&self) -> Self {
-        Self {
-            unhurried: true,
-            ..self.clone()
         }
     }
 
@@ -536,7 +517,6 @@ impl Store {
             actor: Arc::clone(&self.actor),
             change,
             dry_run,
-            unhurried: self.unhurried,
             answer,
         };
         self.inner.requests.send(request).await?;

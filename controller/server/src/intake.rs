@@ -61,6 +61,7 @@ impl Intake {
 pub(crate) fn routes() -> Router<ServerState> {
     Router::new()
         .route("/webhook", post(taking::recognised))
+        .route("/webhook/", post(taking::recognised))
         .route("/webhook/{source}", post(taking::of_source))
 }
 

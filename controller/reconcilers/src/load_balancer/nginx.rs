@@ -214,7 +214,7 @@ impl<'a> Nginx<'a> {
         // The configuration is good, so its master could not be found: its process id may lie where the command line says.
         tracing::warn!(
             balancer = self.balancer,
-            output = answer.output,
+            output = one_line(&answer.output),
             "nginx -s reload failed, so the engine signals nginx: a restart policy of unless-stopped no longer applies to it"
         );
         self.engine.signal(self.container, "HUP").await.map_err(failed)
@@ -265,6 +265,18 @@ fn one_line(output: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nginx_prints_comes_on_one_line_and_without_secrets() {
+        let printed =
+            "nginx: [emerg] unknown directive\n  proxy_set_header Authorization: \"Bearer hunter2hunter2\"";
+        let line = one_line(printed);
+        assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
+        assert!(
+            line.starts_with("nginx: [emerg] unknown directive proxy_set_header"),
+            "{line}"
+        );
+    }
 
     #[test]
     fn a_process_is_nginx_by_its_program_and_not_by_its_arguments() {

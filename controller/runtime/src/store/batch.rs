@@ -187,7 +187,6 @@ impl<'a> Batch<'a> {
             actor,
             change,
             dry_run,
-            unhurried: _,
             answer,
         } = request;
         let name = match &change {
@@ -238,7 +237,8 @@ impl<'a> Batch<'a> {
         };
         let mut entry = Entry::about(actor.clone(), verb, key.info.kind, &key.name);
         entry.resource_version = Some(after.resource_version);
-        let counted = before.as_ref().filter(|_| !gone);
+        // What a person changes is shown whole.
+        let counted = before.as_ref().filter(|_| !gone && !actor.is_person());
         match counted.and_then(|before| before.counted(after)) {
             Some(note) => entry.note = Some(note),
             None => {

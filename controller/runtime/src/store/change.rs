@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aegis_api::defaults::Defaults;
 use aegis_api::kinds::AnyKind;
-use aegis_api::validate::strip_nulls;
+use aegis_api::validate::{names_without_a_value, strip_nulls};
 use aegis_api::{FieldError, KindInfo, Time};
 use serde_json::Value;
 
@@ -57,8 +57,9 @@ pub(crate) fn create(
     moment: Moment,
     defaults: &Arc<Defaults>,
 ) -> Result<Outcome, StoreError> {
+    let mut errors = names_without_a_value(&info.schema, &object);
     strip_nulls(&mut object);
-    let errors = check_envelope(info, None, &object);
+    errors.extend(check_envelope(info, None, &object));
     if !errors.is_empty() {
         return Err(invalid(info, name, errors));
     }
@@ -93,20 +94,27 @@ pub(crate) fn edit(
         Edited::Status(status, typed) => return restate(current, &status, typed, moment),
         Edited::Same => return Ok(Outcome::Same(Arc::clone(current))),
     };
-    strip_nulls(&mut wanted);
     match part {
-        Part::Spec => edit_spec(current, &wanted, moment),
-        Part::Status => edit_status(current, &wanted, moment),
-        Part::Finalizers => edit_finalizers(current, &wanted, moment),
+        Part::Spec => edit_spec(current, wanted, moment),
+        Part::Status => {
+            strip_nulls(&mut wanted);
+            edit_status(current, &wanted, moment)
+        }
+        Part::Finalizers => {
+            strip_nulls(&mut wanted);
+            edit_finalizers(current, &wanted, moment)
+        }
     }
 }
 
-fn edit_spec(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Result<Outcome, StoreError> {
-    let errors = check_envelope(current.info, Some(current.name()), wanted);
+fn edit_spec(current: &Arc<Stored>, mut wanted: Value, moment: Moment) -> Result<Outcome, StoreError> {
+    let mut errors = names_without_a_value(&current.info.schema, &wanted);
+    strip_nulls(&mut wanted);
+    errors.extend(check_envelope(current.info, Some(current.name()), &wanted));
     if !errors.is_empty() {
         return Err(invalid(current.info, current.name(), errors));
     }
-    respecify(current, Desired::of(wanted), moment)
+    respecify(current, Desired::of(&wanted), moment)
 }
 
 /// The object with what people write replaced.

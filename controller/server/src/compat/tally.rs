@@ -1,14 +1,16 @@
-//! Repeats of alerts, counted: in memory, and written to an incident at most once a second. A storm costs no more than
-//! that, and a kill loses at most a second of counts; no incident, which is durable before its sender is answered.
+//! Repeats of alerts, counted: in memory, and written to an incident about once a second. A storm costs no more than that, and a
+//! kill loses about a second of counts, in a storm as much longer as writing takes; no incident, which is durable before its
+//! sender is answered.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aegis_api::audit::Actor;
-use aegis_api::incident::{JoinedAlert, Severity, Source};
+use aegis_api::incident::{IncidentSpec, JoinedAlert, Severity, Source};
 use aegis_api::{Incident, Kind, KindInfo};
 use aegis_runtime::{Store, StoreError};
+use futures::StreamExt as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +19,12 @@ use crate::state::ServerState;
 
 /// How long what was counted may wait to be written.
 const WAITS: Duration = Duration::from_secs(1);
-/// Of so many incidents repeats wait in a storm: no sender waits for one of them to be written then.
+/// From so many incidents on whose repeats wait, no sender waits until its repeat is written.
 const STORM: usize = 8;
+/// How many incidents' repeats are on their way to the store at a time: others' changes go between …
+const AT_A_TIME: usize = 4;
+/// … and at the end, when there are no others.
+const AT_THE_END: usize = 256;
 /// Most incidents whose repeats wait. Past it each is written at once.
 const MOST: usize = 8192;
 
@@ -80,10 +86,27 @@ impl Repeats {
     }
 }
 
+/// What is to be written now.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Due {
+    /// What waited until now: its senders have their answers.
+    waited: Repeats,
+    /// The newest.
+    repeat: Repeats,
+}
+
+impl Due {
+    fn all(&self) -> Repeats {
+        let mut all = self.waited.clone();
+        all.add(self.repeat.clone());
+        all
+    }
+}
+
 impl Tally {
     /// Counts a repeat of this incident. Answers what is to be written now, if it is: what fires again after its sender had
     /// said that it is over always is, and what makes the incident graver, which then goes before others.
-    pub(super) fn add(&self, incident: &str, repeat: Repeats, now: Instant) -> Option<Repeats> {
+    pub(super) fn add(&self, incident: &str, repeat: Repeats, now: Instant) -> Option<Due> {
         let mut inner = self.inner();
         let is_due = repeat.fires_again
             || repeat.graver.is_some()
@@ -94,19 +117,60 @@ impl Tally {
                     .get(incident)
                     .is_none_or(|at| now.duration_since(*at) >= WAITS))
             || (inner.waiting.len() >= MOST && !inner.waiting.contains_key(incident));
-        let mut repeats = inner.waiting.remove(incident).unwrap_or_default();
-        repeats.add(repeat);
+        let mut waited = inner.waiting.remove(incident).unwrap_or_default();
         if is_due {
             inner.written.insert(incident.to_owned(), now);
-            return Some(repeats);
+            return Some(Due { waited, repeat });
         }
-        inner.waiting.insert(incident.to_owned(), repeats);
+        waited.add(repeat);
+        inner.waiting.insert(incident.to_owned(), waited);
         self.waits.notify_one();
         None
     }
 
+    /// Writes what is due, which may be of several senders; `None` where it waits on, because the disk is full.
+    pub(super) async fn write(
+        &self,
+        store: &Store,
+        incident: &str,
+        due: Due,
+    ) -> Result<Option<Arc<Incident>>, StoreError> {
+        let store = store.acting(Actor::system("webhook"));
+        match write(&store, incident, due.all()).await {
+            Ok(written) => Ok(Some(written)),
+            Err(error) if error.is_full() => {
+                self.put_back(incident, due.all());
+                Ok(None)
+            }
+            // The newest is its sender's, who gets the error.
+            Err(error) => {
+                if due.waited.count > 0 {
+                    self.put_back(incident, due.waited);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes what waits of the alert of this id or fingerprint, so that its end comes after it.
+    pub(super) async fn settle(&self, store: &Store, id: &str, fingerprint: &str) {
+        let names: Vec<String> = {
+            let inner = self.inner();
+            let is_it = |alert: &JoinedAlert| alert.incident_id == id || alert.fingerprint == fingerprint;
+            let of_it = inner
+                .waiting
+                .iter()
+                .filter(|(_, repeats)| repeats.folded.joined.iter().any(is_it));
+            of_it.map(|(name, _)| name.clone()).collect()
+        };
+        let store = store.acting(Actor::system("webhook"));
+        for name in names {
+            self.write_waiting(&store, &name, Instant::now()).await;
+        }
+    }
+
     /// What could not be written is counted on.
-    pub(super) fn put_back(&self, incident: &str, repeats: Repeats) {
+    fn put_back(&self, incident: &str, mut repeats: Repeats) {
         let mut inner = self.inner();
         if inner.waiting.len() >= MOST && !inner.waiting.contains_key(incident) {
             tracing::warn!(
@@ -116,34 +180,52 @@ impl Tally {
             );
             return;
         }
-        inner.waiting.entry(incident.to_owned()).or_default().add(repeats);
+        if let Some(newer) = inner.waiting.remove(incident) {
+            repeats.add(newer);
+        }
+        inner.waiting.insert(incident.to_owned(), repeats);
+        self.waits.notify_one();
     }
 
-    /// Writes everything that waits.
-    pub(crate) async fn flush(&self, store: &Store, now: Instant) {
-        let waiting = {
+    /// Writes everything that waits, of so many incidents at a time.
+    async fn write_all(&self, store: &Store, now: Instant, at_a_time: usize) {
+        let names: Vec<String> = {
             let mut inner = self.inner();
             inner.written.retain(|_, at| now.duration_since(*at) < WAITS);
-            let waiting = std::mem::take(&mut inner.waiting);
-            inner
-                .written
-                .extend(waiting.keys().map(|name| (name.clone(), now)));
+            inner.waiting.keys().cloned().collect()
+        };
+        let store = store.acting(Actor::system("webhook"));
+        let writes = futures::stream::iter(names).map(|name| {
+            let store = &store;
+            async move { self.write_waiting(store, &name, now).await }
+        });
+        writes.buffer_unordered(at_a_time).collect::<()>().await;
+    }
+
+    /// Writes what waits of one incident. It is taken when it is handed in: what comes before is of the same write, and what
+    /// ends after it.
+    async fn write_waiting(&self, store: &Store, incident: &str, now: Instant) {
+        let waiting = {
+            let mut inner = self.inner();
+            let waiting = inner.waiting.remove(incident);
+            if waiting.is_some() {
+                inner.written.insert(incident.to_owned(), now);
+            }
             waiting
         };
-        let store = store.acting(Actor::system("webhook")).unhurried();
-        let writes = waiting.into_iter().map(|(name, repeats)| {
-            let store = &store;
-            async move {
-                match write(store, &name, repeats.clone()).await {
-                    Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                    Err(error) => {
-                        tracing::warn!(incident = name, %error, "repeats of an alert are not written yet");
-                        self.put_back(&name, repeats);
-                    }
-                }
+        let Some(repeats) = waiting else { return };
+        match write_late(store, incident, repeats.clone()).await {
+            Ok(_) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => {
+                tracing::warn!(incident, %error, "repeats of an alert are not written yet");
+                self.put_back(incident, repeats);
             }
-        });
-        futures::future::join_all(writes).await;
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn flush(&self, store: &Store, now: Instant) {
+        self.write_all(store, now, AT_THE_END).await;
     }
 
     fn close(&self) {
@@ -156,37 +238,52 @@ impl Tally {
     }
 }
 
-/// Adds what was counted to the incident.
+/// Adds a repeat to the incident. One of another id is not taken where the incident ended this moment: it is read again, and
+/// opens its own.
 pub(super) async fn write(store: &Store, name: &str, repeats: Repeats) -> Result<Arc<Incident>, StoreError> {
     let counted = store.edit_spec::<Incident, _>(name, move |current| {
-        let mut spec = current.spec.clone();
-        spec.count = spec.count.saturating_add(repeats.count);
-        if current.is_finished() {
-            if !repeats.folded.joined.is_empty() {
-                // It ended this moment: the alert is read again, and opens its own.
-                return Err(StoreError::NotFound {
-                    kind: KindInfo::of::<Incident>().kind.to_owned(),
-                    name: current.name().to_owned(),
-                });
-            }
-        } else {
-            spec.severity = repeats
-                .graver
-                .map_or(spec.severity, |graver| graver.max(spec.severity));
-            if repeats.fires_again {
-                spec.source.resolved_at = None;
-            }
+        if current.is_finished() && !repeats.folded.joined.is_empty() {
+            return Err(StoreError::NotFound {
+                kind: KindInfo::of::<Incident>().kind.to_owned(),
+                name: current.name().to_owned(),
+            });
         }
-        for alert in repeats.folded.joined {
+        Ok(with(current, repeats))
+    });
+    counted.await
+}
+
+/// Adds repeats whose senders have their answers: also to an incident that ended meanwhile.
+async fn write_late(store: &Store, name: &str, repeats: Repeats) -> Result<Arc<Incident>, StoreError> {
+    let counted = store.edit_spec::<Incident, _>(name, move |current| Ok(with(current, repeats)));
+    counted.await
+}
+
+/// The spec of the incident with these repeats.
+fn with(current: &Incident, repeats: Repeats) -> IncidentSpec {
+    let mut spec = current.spec.clone();
+    spec.count = spec.count.saturating_add(repeats.count);
+    let is_open = !current.is_finished();
+    if is_open {
+        let graver = repeats.graver.unwrap_or(spec.severity);
+        spec.severity = spec.severity.max(graver);
+        if repeats.fires_again {
+            spec.source.resolved_at = None;
+        }
+    }
+    for alert in repeats.folded.joined {
+        if is_open {
             // What only follows from this trouble makes it no graver.
             if alert.inhibited.is_none() {
                 spec.severity = spec.severity.max(alert.severity);
             }
             spec.source.join(alert);
+        } else if !spec.source.has_joined(&alert.incident_id) {
+            // Over what became of one that is listed there is nothing more to say.
+            spec.source.join(alert);
         }
-        Ok(spec)
-    });
-    counted.await
+    }
+    spec
 }
 
 /// Writes what is counted, once a second while there is any, until `shutdown`, and the rest then.
@@ -198,11 +295,11 @@ pub async fn tally(state: ServerState, shutdown: CancellationToken) {
         .is_some()
     {
         let _ = shutdown.run_until_cancelled(tokio::time::sleep(WAITS)).await;
-        tally.flush(&state.store, Instant::now()).await;
+        tally.write_all(&state.store, Instant::now(), AT_A_TIME).await;
     }
     // What comes while the last connections end is written at once.
     tally.close();
-    tally.flush(&state.store, Instant::now()).await;
+    tally.write_all(&state.store, Instant::now(), AT_THE_END).await;
 }
 
 #[cfg(test)]
@@ -230,13 +327,18 @@ mod tests {
         let written = tally
             .add("i", Repeats::of(Some(alert(2)), critical, false), now)
             .unwrap();
+        let written = written.all();
         assert_eq!(
             (written.count, written.graver, written.folded.joined.len()),
             (2, critical, 2)
         );
         tally.put_back("i", written);
         assert_eq!(
-            tally.add("i", Repeats::of(None, None, true), now).unwrap().graver,
+            tally
+                .add("i", Repeats::of(None, None, true), now)
+                .unwrap()
+                .all()
+                .graver,
             critical
         );
     }
@@ -256,24 +358,24 @@ mod tests {
         );
         assert!(tally.add("another", repeat(), later).is_none());
         let graver = Repeats::of(None, Some(Severity::Critical), false);
-        assert_eq!(tally.add("i-0", graver, later).unwrap().count, 3);
+        assert_eq!(tally.add("i-0", graver, later).unwrap().all().count, 3);
     }
 
     #[test]
     fn i12_repeats_of_one_second_are_one_write_and_none_is_lost() {
         let (tally, now) = (Tally::default(), Instant::now());
         assert_eq!(
-            tally.add("i", repeat(), now).unwrap().count,
+            tally.add("i", repeat(), now).unwrap().all().count,
             1,
             "the first at once"
         );
         for _ in 0..100_000 {
             assert!(tally.add("i", repeat(), now).is_none());
         }
-        let later = tally.add("i", repeat(), now + WAITS).unwrap();
+        let later = tally.add("i", repeat(), now + WAITS).unwrap().all();
         assert_eq!(later.count, 100_001);
         assert_eq!(
-            tally.add("j", repeat(), now).unwrap().count,
+            tally.add("j", repeat(), now).unwrap().all().count,
             1,
             "others do not wait for it"
         );
@@ -300,8 +402,8 @@ mod tests {
     fn what_could_not_be_written_is_counted_with_the_next() {
         let (tally, now) = (Tally::default(), Instant::now());
         let first = tally.add("i", Repeats::one(alert(1)), now).unwrap();
-        tally.put_back("i", first);
-        let both = tally.add("i", Repeats::of(None, None, true), now).unwrap();
+        tally.put_back("i", first.all());
+        let both = tally.add("i", Repeats::of(None, None, true), now).unwrap().all();
         assert_eq!((both.count, both.folded.joined.len()), (2, 1));
     }
 }

@@ -79,7 +79,7 @@ pub(crate) struct Taken {
     pub(crate) outcome: Outcome,
 }
 
-/// Takes an alert in: durable before the answer.
+/// Takes an alert in. An incident that it opens is durable before the answer; for repeats see [`tally`].
 pub(crate) async fn take(state: &ServerState, store: &Store, alert: &Alert) -> Result<Taken, Refusal> {
     take_at(state, store, alert, None).await
 }
@@ -99,6 +99,9 @@ pub(crate) async fn take_at(
     let _turn = state.keyed_mutex.enter(&turn(state, alert, &workloads)).await;
     // Not before: an alert that waited would be from before the incident that it waited for.
     let now = at.unwrap_or_else(aegis_clock::now);
+    if let Message::Over { .. } = &alert.message {
+        state.tally.settle(store, &alert.incident_id, alert.same()).await;
+    }
     for _ in 0..ATTEMPTS {
         let earlier = Earlier::of(state, alert);
         let taken = match &alert.message {
@@ -453,16 +456,14 @@ async fn count(
     let may = folded.is_none() || source.kind == DETECTOR;
     let fires_again = source.resolved_at.is_some() && !incident.is_finished() && may;
     let repeat = Repeats::of(folded, graver, fires_again);
-    let Some(repeats) = state.tally.add(incident.name(), repeat, Instant::now()) else {
+    let Some(due) = state.tally.add(incident.name(), repeat, Instant::now()) else {
         return Ok(Arc::clone(incident));
     };
-    match tally::write(store, incident.name(), repeats.clone()).await {
-        Err(error) if error.is_full() => {
-            state.tally.put_back(incident.name(), repeats);
-            Ok(Arc::clone(incident))
-        }
-        written => written,
-    }
+    let (state, store, name) = (state.clone(), store.clone(), incident.name().to_owned());
+    // To its end, also where the sender goes meanwhile: what waited is of others.
+    let written = tokio::spawn(async move { state.tally.write(&store, &name, due).await });
+    let written = written.await.unwrap_or(Err(StoreError::Closed))?;
+    Ok(written.unwrap_or_else(|| Arc::clone(incident)))
 }
 
 /// Whether there is room for one more open incident.

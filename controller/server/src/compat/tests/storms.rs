@@ -109,6 +109,49 @@ async fn i12_a_storm_of_repeats_is_one_write_a_second_and_no_picture() {
     );
 }
 
+#[tokio::test]
+async fn an_alert_that_waits_to_be_listed_is_counted_where_its_incident_ends_meanwhile() {
+    let server = bounded(1000, 1).await;
+    for id in ["first", "written", "waits"] {
+        let answer = fire(&server, id, "Slow", "web").await;
+        assert_eq!(answer.json()["incident_id"], "first", "{}", answer.text);
+    }
+    assert_eq!(server.store.get::<Incident>("first").unwrap().spec.count, 2);
+    let end = json!({"phase": "RESOLVED", "finishedAt": jiff::Timestamp::now().to_string(), "timeline": []});
+    status(&server, "Incident", "first", end).await;
+    server.flush().await;
+    let spec = server.store.get::<Incident>("first").unwrap().spec.clone();
+    let ids: Vec<&str> = spec
+        .source
+        .joined
+        .iter()
+        .map(|alert| alert.incident_id.as_str())
+        .collect();
+    assert_eq!((spec.count, ids), (3, vec!["written", "waits"]));
+}
+
+#[tokio::test]
+async fn the_end_of_an_alert_that_waits_to_be_listed_comes_after_it() {
+    let server = bounded(1000, 1).await;
+    for id in ["first", "written", "waits"] {
+        fire(&server, id, "Slow", "web").await;
+    }
+    let over =
+        json!({"incident_id": "waits", "alert_type": "Slow", "container_name": "web", "status": "resolved"});
+    let over = alert(&server, over).await;
+    assert_eq!(over.json()["incident_id"], "first", "{}", over.text);
+    server.flush().await;
+    let spec = server.store.get::<Incident>("first").unwrap().spec.clone();
+    let firing: Vec<&str> = spec
+        .source
+        .joined
+        .iter()
+        .filter(|alert| alert.resolved_at.is_none())
+        .map(|alert| alert.incident_id.as_str())
+        .collect();
+    assert_eq!((spec.count, firing), (3, vec!["written"]));
+}
+
 /// How many senders there are at a time.
 const SENDERS: usize = 16;
 
