@@ -45,11 +45,6 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Whether it is neither a part of the controller nor a sender of alerts.
-    pub fn is_person(&self) -> bool {
-        self.role.as_deref().is_some_and(|role| role != "webhook")
-    }
-
     /// A part of the controller.
     pub fn system(part: &str) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! What the store keeps beside an object, so that a few are found without going through all of a kind: when it ended, and the
 //! keys under which it is found. Pure.
 
-use crate::incident::{DETECTOR, MOST_JOINED, Severity};
+use crate::incident::{DETECTOR, JoinedAlert, MOST_JOINED, Severity};
 use crate::proposal::Action;
 use crate::{
     AlertSource, ConditionType, Detector, Duration, Incident, LoadBalancer, Phase, Reason, RemediationPolicy,
@@ -117,13 +117,17 @@ impl Faceted for Incident {
         let mut repeated = old.clone();
         repeated.count = new.count;
         repeated.source.joined.clone_from(&new.source.joined);
-        let dropped = old
-            .source
-            .joined
-            .iter()
-            .filter(|alert| !new.source.has_joined(&alert.incident_id));
+        // All but the oldest are still listed, and nothing is said of what became of them but that they fire again.
         let may_drop = new.source.joined.len() == MOST_JOINED;
-        if old.count >= new.count || repeated != *new || (dropped.count() > 0 && !may_drop) {
+        let is_kept = |alert: &JoinedAlert| {
+            let mut listed = new.source.joined.iter();
+            let same = listed.find(|listed| listed.incident_id == alert.incident_id);
+            same.map_or(may_drop, |same| {
+                let ended = same.resolved_at.is_none() || same.resolved_at == alert.resolved_at;
+                ended && same.released_at == alert.released_at && same.inhibited == alert.inhibited
+            })
+        };
+        if old.count >= new.count || repeated != *new || !old.source.joined.iter().all(is_kept) {
             return None;
         }
         let joined = new.source.joined.iter();

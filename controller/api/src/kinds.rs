@@ -392,6 +392,29 @@ mod tests {
     }
 
     #[test]
+    fn a_number_or_a_yes_where_a_text_belongs_is_refused_with_quote_it_and_what_was_written_unless_it_may_be_a_secret()
+     {
+        let mut labelled = workload(&json!({"container": "web"}));
+        for (written, value) in [("8080", json!(8080)), ("true", json!(true)), ("1.5", json!(1.5))] {
+            labelled["metadata"]["labels"] = json!({ "tier": value });
+            let said = errors("Workload", labelled.clone());
+            assert!(
+                said[0].starts_with("metadata.labels.tier: ")
+                    && said[0].contains(&format!("quote it: \"{written}\"")),
+                "{said:?}"
+            );
+            let variable = json!({"template": {"image": "web:1", "env": {"PORT": value}}});
+            let said = errors("Workload", workload(&variable));
+            assert!(
+                said[0].starts_with("spec.template.env.PORT: ")
+                    && said[0].contains("quote it")
+                    && !said[0].contains(written),
+                "{said:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_a_variable_was_to_be_stands_in_no_error_which_others_read_too() {
         let image = "image: web:1";
         for template in [

@@ -69,10 +69,11 @@ const SOURCES: [Source; 17] = [
     // Short flags of programs whose next word is a password.
     (
         concat!(
-            r"(?P<keep>\b(?:(?:redis|valkey|keydb)-cli\b[^\r\n|;]{0,400}?[\s\x22']-a",
-            r"|(?:sshpass|mongo(?:sh|dump|restore|export|import|stat|top)?)\b[^\r\n|;]{0,400}?[\s\x22']-p",
-            r"|ldap(?:search|modify|add|delete|passwd|whoami)\b[^\r\n|;]{0,400}?[\s\x22']-w)",
-            r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')?)(?P<secret>[^\s\x22',\]\-][^\s\x22',\]]*)",
+            r"(?P<keep>(?:\b(?:redis|valkey|keydb)-cli\b[^\r\n|;&]{0,400}?[\s\x22']-a",
+            r"|\bsshpass(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')-p",
+            r"|\bmongo(?:sh|dump|restore|export|import|stat|top)\b[^\r\n|;&]{0,400}?[\s\x22']-p",
+            r"|\bldap(?:search|modify|add|delete|passwd|whoami)\b[^\r\n|;&]{0,400}?[\s\x22']-w)",
+            r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')?\\*[\x22']?)(?P<secret>[^\s\x22',\]\-\\][^\s\x22',\]\\]*)",
         ),
         is_value,
     ),

@@ -237,8 +237,7 @@ impl<'a> Batch<'a> {
         };
         let mut entry = Entry::about(actor.clone(), verb, key.info.kind, &key.name);
         entry.resource_version = Some(after.resource_version);
-        // What a person changes is shown whole.
-        let counted = before.as_ref().filter(|_| !gone && !actor.is_person());
+        let counted = before.as_ref().filter(|_| !gone);
         match counted.and_then(|before| before.counted(after)) {
             Some(note) => entry.note = Some(note),
             None => {

@@ -11,7 +11,7 @@ use aegis_api::incident::{IncidentSpec, JoinedAlert, Severity, Source};
 use aegis_api::{Incident, Kind, KindInfo};
 use aegis_runtime::{Store, StoreError};
 use futures::StreamExt as _;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,8 @@ const MOST: usize = 8192;
 pub(crate) struct Tally {
     inner: Mutex<Inner>,
     waits: Notify,
+    /// Held from when something is taken until it is written.
+    writing: Arc<RwLock<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -128,15 +130,19 @@ impl Tally {
         None
     }
 
-    /// Writes what is due, which may be of several senders; `None` where it waits on, because the disk is full.
+    /// To be held from before something is added until it is written.
+    pub(super) async fn writing(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.writing).read_owned().await
+    }
+
+    /// Writes what is due; `None` where it waits on, because the disk is full.
     pub(super) async fn write(
         &self,
         store: &Store,
         incident: &str,
         due: Due,
     ) -> Result<Option<Arc<Incident>>, StoreError> {
-        let store = store.acting(Actor::system("webhook"));
-        match write(&store, incident, due.all()).await {
+        match write(store, incident, due.all()).await {
             Ok(written) => Ok(Some(written)),
             Err(error) if error.is_full() => {
                 self.put_back(incident, due.all());
@@ -152,8 +158,10 @@ impl Tally {
         }
     }
 
-    /// Writes what waits of the alert of this id or fingerprint, so that its end comes after it.
+    /// Waits for what is being written, and writes what waits of the alert of this id or fingerprint, so that its end comes
+    /// after it.
     pub(super) async fn settle(&self, store: &Store, id: &str, fingerprint: &str) {
+        drop(self.writing.write().await);
         let names: Vec<String> = {
             let inner = self.inner();
             let is_it = |alert: &JoinedAlert| alert.incident_id == id || alert.fingerprint == fingerprint;
@@ -199,12 +207,18 @@ impl Tally {
             let store = &store;
             async move { self.write_waiting(store, &name, now).await }
         });
-        writes.buffer_unordered(at_a_time).collect::<()>().await;
+        let failures = writes.buffer_unordered(at_a_time).filter_map(std::future::ready);
+        let failures: Vec<StoreError> = failures.collect().await;
+        if let Some(error) = failures.first() {
+            let incidents = failures.len();
+            tracing::warn!(incidents, %error, "repeats of alerts are not written yet");
+        }
     }
 
-    /// Writes what waits of one incident. It is taken when it is handed in: what comes before is of the same write, and what
-    /// ends after it.
-    async fn write_waiting(&self, store: &Store, incident: &str, now: Instant) {
+    /// Writes what waits of one incident; why it could not, and waits on. It is taken when it is handed in: what comes before
+    /// is of the same write, and what ends after it.
+    async fn write_waiting(&self, store: &Store, incident: &str, now: Instant) -> Option<StoreError> {
+        let _writing = self.writing().await;
         let waiting = {
             let mut inner = self.inner();
             let waiting = inner.waiting.remove(incident);
@@ -213,12 +227,12 @@ impl Tally {
             }
             waiting
         };
-        let Some(repeats) = waiting else { return };
+        let repeats = waiting?;
         match write_late(store, incident, repeats.clone()).await {
-            Ok(_) | Err(StoreError::NotFound { .. }) => {}
+            Ok(_) | Err(StoreError::NotFound { .. }) => None,
             Err(error) => {
-                tracing::warn!(incident, %error, "repeats of an alert are not written yet");
                 self.put_back(incident, repeats);
+                Some(error)
             }
         }
     }

@@ -456,12 +456,16 @@ async fn count(
     let may = folded.is_none() || source.kind == DETECTOR;
     let fires_again = source.resolved_at.is_some() && !incident.is_finished() && may;
     let repeat = Repeats::of(folded, graver, fires_again);
+    let writing = state.tally.writing().await;
     let Some(due) = state.tally.add(incident.name(), repeat, Instant::now()) else {
         return Ok(Arc::clone(incident));
     };
     let (state, store, name) = (state.clone(), store.clone(), incident.name().to_owned());
     // To its end, also where the sender goes meanwhile: what waited is of others.
-    let written = tokio::spawn(async move { state.tally.write(&store, &name, due).await });
+    let written = tokio::spawn(async move {
+        let _writing = writing;
+        state.tally.write(&store, &name, due).await
+    });
     let written = written.await.unwrap_or(Err(StoreError::Closed))?;
     Ok(written.unwrap_or_else(|| Arc::clone(incident)))
 }
