@@ -217,6 +217,13 @@ impl KindInfo {
         conditions.find(|condition| condition.as_str().eq_ignore_ascii_case(name))
     }
 
+    /// Removes the nulls of an object; what is wrong with those that stand for a value.
+    pub fn strip_nulls(&self, object: &mut Value) -> Vec<FieldError> {
+        let errors = names_without_a_value(&self.schema, object);
+        strip_nulls(object);
+        errors
+    }
+
     /// Validates a whole object as a person or a client wrote it and decodes it, with the built-in defaults where it is
     /// silent. Every error names its field.
     pub fn decode(&self, object: Value) -> Result<(Value, AnyKind), Vec<FieldError>> {
@@ -236,11 +243,10 @@ impl KindInfo {
         mut object: Value,
         defaults: &Defaults,
     ) -> Result<(Value, AnyKind), Vec<FieldError>> {
-        let errors = names_without_a_value(&self.schema, &object);
+        let errors = self.strip_nulls(&mut object);
         if !errors.is_empty() {
             return Err(errors);
         }
-        strip_nulls(&mut object);
         if let Some(status) = object.get_mut("status") {
             (self.convert)(status);
         }
@@ -274,18 +280,12 @@ fn facets<K: Kind>(object: &AnyKind) -> Facets {
 
 fn counted<K: Kind>(earlier: &AnyKind, later: &AnyKind) -> Option<String> {
     let (earlier, later) = (earlier.downcast_ref::<K>()?, later.downcast_ref::<K>()?);
-    let attached = |object: &K| {
-        let meta = object.meta();
-        (
-            meta.labels.clone(),
-            meta.annotations.clone(),
-            meta.owner_references.clone(),
-            meta.finalizers.clone(),
-        )
-    };
-    earlier
-        .counted(later)
-        .filter(|_| attached(earlier) == attached(later))
+    let (old, new) = (earlier.meta(), later.meta());
+    let is_attached_the_same = old.labels == new.labels
+        && old.annotations == new.annotations
+        && old.owner_references == new.owner_references
+        && old.finalizers == new.finalizers;
+    earlier.counted(later).filter(|_| is_attached_the_same)
 }
 
 fn meta<K: Kind>(object: &AnyKind) -> Option<&ObjectMeta> {

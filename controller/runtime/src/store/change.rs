@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aegis_api::defaults::Defaults;
 use aegis_api::kinds::AnyKind;
-use aegis_api::validate::{names_without_a_value, strip_nulls};
+use aegis_api::validate::strip_nulls;
 use aegis_api::{FieldError, KindInfo, Time};
 use serde_json::Value;
 
@@ -57,8 +57,7 @@ pub(crate) fn create(
     moment: Moment,
     defaults: &Arc<Defaults>,
 ) -> Result<Outcome, StoreError> {
-    let mut errors = names_without_a_value(&info.schema, &object);
-    strip_nulls(&mut object);
+    let mut errors = info.strip_nulls(&mut object);
     errors.extend(check_envelope(info, None, &object));
     if !errors.is_empty() {
         return Err(invalid(info, name, errors));
@@ -108,8 +107,7 @@ pub(crate) fn edit(
 }
 
 fn edit_spec(current: &Arc<Stored>, mut wanted: Value, moment: Moment) -> Result<Outcome, StoreError> {
-    let mut errors = names_without_a_value(&current.info.schema, &wanted);
-    strip_nulls(&mut wanted);
+    let mut errors = current.info.strip_nulls(&mut wanted);
     errors.extend(check_envelope(current.info, Some(current.name()), &wanted));
     if !errors.is_empty() {
         return Err(invalid(current.info, current.name(), errors));

@@ -109,13 +109,19 @@ async fn i12_a_storm_of_repeats_is_one_write_a_second_and_no_picture() {
     );
 }
 
-#[tokio::test]
-async fn an_alert_that_waits_to_be_listed_is_counted_where_its_incident_ends_meanwhile() {
+/// Of the alerts that are counted on the incident `first`, one is written, and one waits.
+async fn with_one_that_waits() -> Server {
     let server = bounded(1000, 1).await;
     for id in ["first", "written", "waits"] {
         let answer = fire(&server, id, "Slow", "web").await;
         assert_eq!(answer.json()["incident_id"], "first", "{}", answer.text);
     }
+    server
+}
+
+#[tokio::test]
+async fn an_alert_that_waits_to_be_listed_is_counted_where_its_incident_ends_meanwhile() {
+    let server = with_one_that_waits().await;
     assert_eq!(server.store.get::<Incident>("first").unwrap().spec.count, 2);
     let end = json!({"phase": "RESOLVED", "finishedAt": jiff::Timestamp::now().to_string(), "timeline": []});
     status(&server, "Incident", "first", end).await;
@@ -132,10 +138,7 @@ async fn an_alert_that_waits_to_be_listed_is_counted_where_its_incident_ends_mea
 
 #[tokio::test]
 async fn the_end_of_an_alert_that_waits_to_be_listed_comes_after_it() {
-    let server = bounded(1000, 1).await;
-    for id in ["first", "written", "waits"] {
-        fire(&server, id, "Slow", "web").await;
-    }
+    let server = with_one_that_waits().await;
     let over =
         json!({"incident_id": "waits", "alert_type": "Slow", "container_name": "web", "status": "resolved"});
     let over = alert(&server, over).await;
