@@ -163,12 +163,15 @@ impl Stage {
         let mut requests = JoinSet::new();
         for (what, front) in &self.fronts {
             let ip = front.container.ip().await.expect("an address");
-            requests.spawn(status_of(what, format!("http://{ip}/slow")));
+            requests.spawn(answer_of(what, format!("http://{ip}/slow")));
         }
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         self.replica().await.restart_by_hand().await;
-        for (what, status) in requests.join_all().await {
-            assert_eq!(status, "200", "{what}: sent once more to the one that came back");
+        for (what, (status, body)) in requests.join_all().await {
+            assert_eq!(
+                status, "200",
+                "{what}: sent once more to the one that came back: {body}"
+            );
         }
         self.settles().await;
     }
@@ -179,8 +182,8 @@ impl Stage {
         let deaths = self.world.events().count(&name, "die").await;
         let (what, front) = self.fronts.first().expect("an nginx");
         let ip = front.container.ip().await.expect("an address");
-        let (_, status) = status_of(what, format!("http://{ip}/exit")).await;
-        assert_eq!(status, "502", "{what}");
+        let (_, (status, body)) = answer_of(what, format!("http://{ip}/exit")).await;
+        assert_eq!(status, "502", "{what}: {body}");
         self.settles().await;
         let deaths = self.world.events().count(&name, "die").await - deaths;
         assert_eq!(deaths, 2, "{what}: it has been sent once more, and not again");
@@ -192,10 +195,15 @@ impl Stage {
     }
 }
 
-async fn status_of(what: &'static str, url: String) -> (&'static str, String) {
-    let answer = aegis_tests::api::http_client().get(url).send().await;
-    let status = answer.map(|answer| answer.status().as_u16().to_string());
-    (what, status.unwrap_or_else(|error| format!("{error:?}")))
+/// The status and the body of an answer, or what went wrong.
+async fn answer_of(what: &'static str, url: String) -> (&'static str, (String, String)) {
+    match aegis_tests::api::http_client().get(url).send().await {
+        Ok(answer) => {
+            let status = answer.status().as_u16().to_string();
+            (what, (status, answer.text().await.unwrap_or_default()))
+        }
+        Err(error) => (what, (format!("{error:?}"), String::new())),
+    }
 }
 
 async fn client(method: Method, url: String, stop: Arc<AtomicBool>) -> Answers {
