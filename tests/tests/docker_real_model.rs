@@ -1,6 +1,7 @@
-//! Promise: a real model behind llama.cpp drives an incident to its end, held to the schema, streamed and accounted for,
-//! and does nothing that policy and council would not let it. Run by `make test-llm`, which brings the model; what so
-//! small a model says is printed, not judged: a proposal that council or policy refuse is an outcome like any other.
+//! Promise: a real model, behind llama.cpp's own server and behind another, drives an incident to its end, held to the schema,
+//! streamed and accounted for, and does nothing that policy and council would not let it. Run by `make test-llm`, which brings
+//! model and servers; what so small a model says is printed, not judged: a proposal that council or policy refuse is an
+//! outcome like any other.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -64,7 +65,7 @@ async fn a_real_model_drives_an_incident_to_its_end() {
     let said = llama.said();
     let mut proposals = said.iter().filter(|line| line["asked"] == "proposal");
     assert!(
-        proposals.clone().count() > 0,
+        !llama.reports || proposals.clone().count() > 0,
         "a proposal was requested of the model: {said:#?}"
     );
     assert!(
@@ -72,9 +73,10 @@ async fn a_real_model_drives_an_incident_to_its_end() {
         "every question came with its schema: {said:#?}"
     );
     the_analysis_is_accounted_for(&status["analysis"]);
-    the_reviewers_are_accounted_for(status, &said);
+    let ballots = said.iter().filter(|line| line["asked"] == "ballot").count();
+    the_reviewers_are_accounted_for(status, llama.reports.then_some(ballots));
     assert!(spent(status) <= TOKENS, "{} tokens were spent", spent(status));
-    if status["analysis"]["provider"] == "fastrouter" {
+    if llama.reports && status["analysis"]["provider"] == "fastrouter" {
         let last: &Value = proposals.next_back().expect("there is one");
         let words = last["said"].as_str().unwrap_or_default();
         let object: Value =
@@ -161,7 +163,7 @@ fn the_analysis_is_accounted_for(analysis: &Value) {
 }
 
 /// Where the model proposed, both reviewers asked it, unless the rules had rejected the proposal already.
-fn the_reviewers_are_accounted_for(status: &Value, said: &[Value]) {
+fn the_reviewers_are_accounted_for(status: &Value, ballots: Option<usize>) {
     let votes = status["votes"].as_array().cloned().unwrap_or_default();
     let seats: Vec<&str> = votes.iter().filter_map(|vote| vote["role"].as_str()).collect();
     assert_eq!(seats, ["SRE_AGENT", "SECURITY_OFFICER", "AUDITOR"], "{status:#}");
@@ -195,10 +197,9 @@ fn the_reviewers_are_accounted_for(status: &Value, said: &[Value]) {
         is_hash(&asked["promptHash"]);
     }
     let asked = votes[1..].iter().filter(|vote| !vote["asked"].is_null()).count();
-    let ballots = said.iter().filter(|line| line["asked"] == "ballot").count();
     assert!(
-        ballots >= asked,
-        "{asked} reviewers were asked, {ballots} ballots answered"
+        ballots.is_none_or(|ballots| ballots >= asked),
+        "{asked} reviewers were asked, {ballots:?} ballots answered"
     );
 }
 
@@ -243,9 +244,11 @@ fn report(status: &Value) {
     println!("verdict   {}", status["council"]["finalVerdict"]);
 }
 
-/// llama.cpp with the model, as a process. It ends when its standard input does: with the test, however that ends.
+/// A server with the model, as a process. It ends when its standard input does: with the test, however that ends.
 struct Llama {
     url: String,
+    /// Whether it says what it was asked and what it answered.
+    reports: bool,
     said: Arc<Mutex<Vec<Value>>>,
     child: Child,
     _stdin: Option<ChildStdin>,
@@ -256,10 +259,11 @@ impl Llama {
         let of = |name: &str| {
             std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test-llm`"))
         };
-        let mut command = Command::new("node");
+        let mut command = Command::new(of("AEGIS_LLM_PROGRAM"));
         command.arg(of("AEGIS_LLM_SERVER")).arg(of("AEGIS_LLM_MODEL"));
+        command.env("AEGIS_LLM_MODEL_NAME", MODEL);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("node starts");
+        let mut child = command.spawn().expect("the server starts");
         let stdin = child.stdin.take();
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -272,18 +276,22 @@ impl Llama {
         });
         let mut llama = Self {
             url: String::new(),
+            reports: false,
             said,
             child,
             _stdin: stdin,
         };
-        llama.url = eventually("llama.cpp has loaded the model", async || {
+        let first = eventually("the server has loaded the model", async || {
             let said = llama.said.lock().expect("the lock is not poisoned").clone();
-            let url = said
-                .iter()
-                .find_map(|line| line["url"].as_str().map(str::to_owned));
-            url.ok_or_else(|| format!("{said:?}"))
+            let first = said.iter().find(|line| line["url"].is_string()).cloned();
+            first.ok_or_else(|| format!("{said:?}"))
         })
         .await;
+        first["url"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut llama.url);
+        llama.reports = first["reports"] == true;
         llama
     }
 
