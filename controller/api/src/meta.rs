@@ -25,5 +25,7 @@ pub const LABEL_NETWORKS: &str = "io.aegisops.networks";
 
 /// Annotation: the whole object once more, as text, as kubectl and aegisctl applied it last.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Annotation: which fields each field manager has applied on the server's side, by name.
+pub const APPLIED_FIELDS: &str = "aegisops.io/applied-fields";
 /// Workload annotation: `"true"` protects it from every automated action.
 pub const ANNOTATION_PROTECTED: &str = "aegisops.io/protected";

@@ -27,6 +27,8 @@ pub enum Cause {
     Unknown,
     /// The field may not be set here.
     Forbidden,
+    /// Another field manager has applied it with another value.
+    FieldManagerConflict,
 }
 
 impl Cause {
@@ -38,6 +40,7 @@ impl Cause {
             Cause::TypeInvalid => "FieldValueTypeInvalid",
             Cause::NotSupported => "FieldValueNotSupported",
             Cause::Unknown => "FieldValueUnknown",
+            Cause::FieldManagerConflict => "FieldManagerConflict",
             Cause::Forbidden => "FieldValueForbidden",
         }
     }

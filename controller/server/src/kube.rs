@@ -2,6 +2,7 @@
 
 mod admission;
 mod age;
+pub(crate) mod apply;
 mod attribution;
 mod discovery;
 mod events;

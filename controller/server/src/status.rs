@@ -11,6 +11,8 @@ use axum::http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::kube::apply;
+
 /// Seconds after which an overloaded server may be asked again.
 const COME_BACK: u64 = 1;
 
@@ -93,6 +95,16 @@ impl Status {
             resource(info)
         );
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(info.plural, name, &[])
+    }
+
+    /// Fields that other field managers have applied.
+    pub(crate) fn apply_conflict(info: &KindInfo, name: &str, conflicts: &[FieldError]) -> Self {
+        let (count, s) = (conflicts.len(), if conflicts.len() == 1 { "" } else { "s" });
+        let message = format!(
+            "Apply failed with {count} conflict{s}: {}",
+            apply::words(conflicts)
+        );
+        Self::new(StatusCode::CONFLICT, "Conflict", message).about(info.plural, name, conflicts)
     }
 
     /// Fields that are refused: unknown ones are a decoding error, others a validation error.

@@ -1,10 +1,11 @@
-//! The query of a request. Parameters that change nothing here (`fieldManager`, `timeout`, …) are ignored.
+//! The query of a request. Parameters that change nothing here (`timeout`, `fieldValidation`, …) are ignored.
 
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query as AxumQuery};
 use axum::http::request::Parts;
 
+use super::apply::Manager;
 use super::page::Place;
 use super::selector::Selector;
 use crate::status::Status;
@@ -24,6 +25,8 @@ pub(super) struct Query {
     pub(super) limit: Option<usize>,
     /// Where a list goes on.
     pub(super) from: Option<Place>,
+    /// Who applies on the server's side.
+    pub(super) manager: Manager,
 }
 
 /// What a row of a table carries beside its cells.
@@ -68,6 +71,7 @@ impl Query {
         Ok(Self {
             limit: limit(get("limit"))?,
             from: from.map(Place::parse).transpose()?,
+            manager: Manager::parse(get("fieldManager"), flag(get("force")))?,
             selector: Selector::parse(get("labelSelector"), get("fieldSelector"))?,
             watch: flag(get("watch")),
             since,

@@ -246,6 +246,59 @@ async fn apply_makes_what_is_not_there_and_changes_what_is() {
     );
 }
 
+/// What `kubectl apply --server-side` and `kubectl diff --server-side` rest on.
+#[tokio::test]
+async fn an_apply_removes_what_its_manager_names_no_longer_and_a_dry_run_shows_it() {
+    let server = Server::start().await;
+    let kind = "application/apply-patch+yaml";
+    let path = format!("{BASE}/web?fieldManager=kubectl&force=false");
+    let yaml =
+        "apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata:\n  name: web\nspec:\n  container: web\n";
+    let more = format!("{yaml}  replicas: 3\n  dependsOn: [db]\n  restart: {{attempts: 4}}\n");
+    let made = patch(&server, kind, &path, &more).await;
+    assert_eq!(made.code, 201, "{}", made.text);
+    let by_hand = r#"{"spec":{"restartedAt":"2026-01-01T00:00:00Z"}}"#;
+    assert_eq!(patch(&server, MERGE, &path, by_hand).await.code, 200);
+    for (path, code) in [(format!("{path}&dryRun=All"), 200), (path.clone(), 200)] {
+        let answer = patch(&server, kind, &path, yaml).await;
+        assert_eq!(answer.code, code, "{}", answer.text);
+        let spec = &answer.json()["spec"];
+        assert!(
+            spec["dependsOn"].is_null() && spec["restart"]["attempts"] != 4,
+            "{spec}"
+        );
+        assert_eq!(spec["restartedAt"], "2026-01-01T00:00:00Z");
+        let stored = server.get(&format!("{BASE}/web")).await.json();
+        assert_eq!(stored["spec"]["dependsOn"].is_null(), !path.contains("dryRun"));
+    }
+
+    let other = format!("{BASE}/web?fieldManager=ann");
+    let scaled = format!("{yaml}  replicas: 5\n");
+    let scaled = patch(&server, kind, &other, &scaled).await;
+    assert_eq!(scaled.code, 200, "{}", scaled.text);
+    let refused = patch(&server, kind, &path, &format!("{yaml}  replicas: 7\n")).await;
+    assert_eq!(refused.code, 409);
+    assert_eq!(
+        refused.json()["message"],
+        "Apply failed with 1 conflict: conflict with \"ann\": .spec.replicas"
+    );
+    assert_eq!(
+        refused.json()["details"]["causes"][0]["reason"],
+        "FieldManagerConflict"
+    );
+    let forced = format!("{BASE}/web?fieldManager=kubectl&force=true");
+    let forced = patch(&server, kind, &forced, &format!("{yaml}  replicas: 7\n")).await;
+    assert_eq!(forced.json()["spec"]["replicas"], 7);
+
+    let nothing = format!("{yaml}  template: {{image: x, env: {{EMPTY: null}}}}\n");
+    let refused = patch(&server, kind, &path, &nothing).await;
+    assert!(
+        refused.code == 422 && refused.text.contains("spec.template.env.EMPTY"),
+        "{}",
+        refused.text
+    );
+}
+
 #[tokio::test]
 async fn a_dry_run_changes_nothing() {
     let server = with(&["web"]).await;

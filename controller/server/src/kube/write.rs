@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aegis_api::FieldError;
 use aegis_runtime::{Part, Store, StoreError, Stored};
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +18,7 @@ use super::admission::{Admission, Judged, Sender};
 use super::patch::Patch;
 use super::query::{self, Query};
 use super::target::Target;
-use super::{attribution, input, read, scale};
+use super::{apply, attribution, input, read, scale};
 use crate::auth::{Acting, Identity};
 use crate::body::{API_LIMIT, BoundedBody};
 use crate::state::ServerState;
@@ -105,20 +106,32 @@ pub(super) async fn patch(
     headers: HeaderMap,
     body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
-    let patch = parse(&headers, &body)?;
-    if let Patch::Apply(object) = &patch
-        && read::found(&state, &target).is_err()
-    {
-        let writer = Writer {
-            state: &state,
-            store: &store,
-            sender: &identity,
-            admission,
-        };
-        return make(writer, &target, query.dry_run, object.clone()).await;
-    }
+    let edit: Edit = match parse(&headers, &body)? {
+        Patch::Apply(mut config) => {
+            input::settle(&target, &mut config)?;
+            let manager = query.manager;
+            let refused =
+                |conflicts: Vec<FieldError>| Status::apply_conflict(target.info, &target.name, &conflicts);
+            let Ok(current) = read::found(&state, &target) else {
+                let writer = Writer {
+                    state: &state,
+                    store: &store,
+                    sender: &identity,
+                    admission,
+                };
+                let object = apply::applied(&json!({}), &config, &manager).map_err(refused)?;
+                return make(writer, &target, query.dry_run, object).await;
+            };
+            // Said here with each field; what becomes of the object is worked out of its newest version.
+            apply::applied(&current.value(), &config, &manager).map_err(refused)?;
+            Arc::new(move |current| {
+                let applied = apply::applied(&current.value(), &config, &manager);
+                applied.map_err(|conflicts| apply::words(&conflicts))
+            })
+        }
+        patch => Arc::new(move |current| patch.apply(&current.value())),
+    };
     target.exists()?;
-    let edit: Edit = Arc::new(move |current| patch.apply(&current.value()));
     let judged = admission.of_change(&state, &target, &edit).await?;
     let by = By {
         user: &identity.user,

@@ -1,0 +1,400 @@
+//! Server-side apply: an object is made what a field manager says, no more. Which fields a manager has applied is kept with the
+//! object, by their names and without a value; what it applied once and names no longer is removed, unless another applies it,
+//! too. Lists are values: they are replaced whole. Who changes an object in other ways owns nothing, as with `aegisctl`. Pure.
+
+use std::collections::BTreeMap;
+
+use aegis_api::FieldError;
+use aegis_api::meta::{APPLIED_FIELDS, LAST_APPLIED};
+use aegis_api::validate::Cause;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::status::Status;
+
+/// Longest name of a field manager, as in Kubernetes.
+const MANAGER: usize = 128;
+/// Who applies without a name.
+const UNNAMED: &str = "unknown";
+/// Top-level fields and metadata that say which object is meant, or that the server writes.
+const IDENTITY: [&str; 2] = ["apiVersion", "kind"];
+const OF_SERVER: [&str; 10] = [
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+];
+
+/// Who applies, and whether fields of others are taken over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Manager {
+    name: String,
+    force: bool,
+}
+
+impl Manager {
+    pub(super) fn parse(name: &str, force: bool) -> Result<Self, Status> {
+        let name = if name.is_empty() { UNNAMED } else { name };
+        if name.chars().count() > MANAGER || name.chars().any(char::is_control) {
+            let message =
+                format!("fieldManager: Invalid value: use at most {MANAGER} characters that can be printed");
+            return Err(Status::bad_request(message));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            force,
+        })
+    }
+
+    /// Whether what kubectl applied on its own side was this one's.
+    fn is_kubectl(&self) -> bool {
+        self.name == "kubectl"
+    }
+}
+
+/// The names of fields, each with those below it; a value has none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Fields(BTreeMap<String, Fields>);
+
+impl Fields {
+    /// All that have a value.
+    fn of(value: &Value) -> Self {
+        let fields = value.as_object().into_iter().flatten();
+        let named = fields.filter(|(_, value)| !value.is_null());
+        Self(named.map(|(key, value)| (key.clone(), Self::of(value))).collect())
+    }
+
+    /// Those that these have and the others do not: a value, or what such a one lies below, belongs to who names it.
+    fn without(&self, others: &Self) -> Self {
+        let left = self.0.iter().filter_map(|(key, mine)| {
+            let Some(theirs) = others.0.get(key) else {
+                return Some((key.clone(), mine.clone()));
+            };
+            if theirs.0.is_empty() {
+                return None;
+            }
+            let below = mine.without(theirs);
+            (!below.0.is_empty()).then(|| (key.clone(), below))
+        });
+        Self(left.collect())
+    }
+
+    /// These and the others.
+    fn join(&mut self, others: &Self) {
+        for (key, theirs) in &others.0 {
+            self.0.entry(key.clone()).or_default().join(theirs);
+        }
+    }
+}
+
+/// Fields by manager.
+type Record = BTreeMap<String, Fields>;
+
+/// What the object becomes where `manager` applies `config`.
+///
+/// # Errors
+/// Fields that another manager has applied with another value.
+pub(super) fn applied(current: &Value, config: &Value, manager: &Manager) -> Result<Value, Vec<FieldError>> {
+    let mut record = record(current);
+    let before = record.remove(&manager.name);
+    let before = before.or_else(|| {
+        let text = annotation(current, LAST_APPLIED).filter(|_| manager.is_kubectl())?;
+        Some(Fields::of(&tracked(serde_json::from_str(text).ok()?)))
+    });
+    let mine = Fields::of(&tracked(config.clone()));
+    if manager.force {
+        for theirs in record.values_mut() {
+            let lost = differing(theirs, current, config);
+            *theirs = theirs.without(&lost);
+        }
+        record.retain(|_, theirs| !theirs.0.is_empty());
+    } else {
+        let conflicts: Vec<FieldError> = record
+            .iter()
+            .flat_map(|(name, theirs)| conflicts(name, &differing(theirs, current, config)))
+            .collect();
+        if !conflicts.is_empty() {
+            return Err(conflicts);
+        }
+    }
+
+    let mut object = current.clone();
+    let mut owned = mine.clone();
+    record.values().for_each(|theirs| owned.join(theirs));
+    remove(&mut object, &before.unwrap_or_default().without(&owned));
+    set(&mut object, sent(config.clone()));
+    if !mine.0.is_empty() {
+        record.insert(manager.name.clone(), mine);
+    }
+    note(&mut object, &record);
+    Ok(object)
+}
+
+/// What is taken of a body: a note of ours in it, and a status, are ignored.
+fn sent(mut config: Value) -> Value {
+    if let Some(fields) = config.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = config.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    if let Some(annotations) = config
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut)
+    {
+        annotations.remove(APPLIED_FIELDS);
+    }
+    config
+}
+
+/// What a manager owns of a body.
+fn tracked(config: Value) -> Value {
+    let mut config = sent(config);
+    if let Some(fields) = config.as_object_mut() {
+        fields.retain(|key, _| !IDENTITY.contains(&key.as_str()));
+    }
+    if let Some(metadata) = config.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|key, _| !OF_SERVER.contains(&key.as_str()));
+    }
+    if config
+        .pointer("/metadata")
+        .and_then(Value::as_object)
+        .is_some_and(Map::is_empty)
+        && let Some(fields) = config.as_object_mut()
+    {
+        fields.remove("metadata");
+    }
+    if let Some(annotations) = config
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut)
+    {
+        annotations.remove(LAST_APPLIED);
+    }
+    config
+}
+
+fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get("metadata")?.get("annotations")?.get(name)?.as_str()
+}
+
+/// Who has applied what; a note that cannot be read is none.
+fn record(object: &Value) -> Record {
+    let text = annotation(object, APPLIED_FIELDS);
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
+fn note(object: &mut Value, record: &Record) {
+    let text = match record.is_empty() {
+        true => Value::Null,
+        // Maps with text for keys can be written.
+        false => serde_json::to_string(record).map_or(Value::Null, Value::from),
+    };
+    let mut noted = Map::new();
+    noted.insert(APPLIED_FIELDS.to_owned(), text);
+    let annotations = serde_json::json!({"metadata": {"annotations": noted}});
+    json_patch::merge(object, &annotations);
+}
+
+/// Those of the fields whose value `config` changes.
+fn differing(theirs: &Fields, current: &Value, config: &Value) -> Fields {
+    let found = theirs.0.iter().filter_map(|(key, below)| {
+        let (now, wanted) = (current.get(key)?, config.get(key)?);
+        if now == wanted {
+            return None;
+        }
+        if !now.is_object() || !wanted.is_object() {
+            return Some((key.clone(), Fields::default()));
+        }
+        let below = differing(below, now, wanted);
+        (!below.0.is_empty()).then(|| (key.clone(), below))
+    });
+    Fields(found.collect())
+}
+
+fn conflicts(manager: &str, fields: &Fields) -> Vec<FieldError> {
+    let mut found = Vec::new();
+    paths(fields, "", &mut |field| {
+        found.push(FieldError {
+            field: field.to_owned(),
+            cause: Cause::FieldManagerConflict,
+            message: format!("conflict with {manager:?}"),
+            position: None,
+        });
+    });
+    found
+}
+
+/// The conflicts in one line.
+pub(crate) fn words(conflicts: &[FieldError]) -> String {
+    let all = conflicts
+        .iter()
+        .map(|error| format!("{}: {}", error.message, error.field));
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn paths(fields: &Fields, before: &str, each: &mut impl FnMut(&str)) {
+    for (key, below) in &fields.0 {
+        let path = format!("{before}.{key}");
+        match below.0.is_empty() {
+            true => each(&path),
+            false => paths(below, &path, each),
+        }
+    }
+}
+
+/// Removes fields, and what is empty without them.
+fn remove(object: &mut Value, fields: &Fields) {
+    let Some(object) = object.as_object_mut() else {
+        return;
+    };
+    for (key, below) in &fields.0 {
+        let Some(value) = object.get_mut(key) else {
+            continue;
+        };
+        remove(value, below);
+        // An object that others have put fields into since is theirs.
+        if value.as_object().map_or(below.0.is_empty(), Map::is_empty) {
+            object.remove(key);
+        }
+    }
+}
+
+fn set(object: &mut Value, config: Value) {
+    match (object.as_object_mut(), config) {
+        (Some(object), Value::Object(fields)) => {
+            for (key, value) in fields {
+                set(object.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (_, config) => *object = config,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn manager(name: &str, force: bool) -> Manager {
+        Manager::parse(name, force).unwrap()
+    }
+
+    fn apply(current: &Value, name: &str, config: &Value) -> Value {
+        applied(current, config, &manager(name, false)).unwrap()
+    }
+
+    #[test]
+    fn what_a_manager_names_no_longer_goes_and_what_others_wrote_stays() {
+        let first = json!({"spec": {"restart": {"maxAttempts": 3}, "dependsOn": ["db"], "replicas": 2},
+            "metadata": {"labels": {"a": "1", "b": "2"}}});
+        let base = json!({"metadata": {"name": "web", "uid": "u"}, "spec": {"restartedAt": "t"}});
+        let object = apply(&base, "kubectl", &first);
+        assert_eq!(object["spec"]["dependsOn"], json!(["db"]));
+        let object = apply(
+            &object,
+            "kubectl",
+            &json!({"spec": {"replicas": 3}, "metadata": {"labels": {"a": "1"}}}),
+        );
+        assert_eq!(object["spec"], json!({"replicas": 3, "restartedAt": "t"}));
+        assert_eq!(
+            (&object["metadata"]["labels"], &object["metadata"]["uid"]),
+            (&json!({"a": "1"}), &json!("u"))
+        );
+        let object = apply(&object, "kubectl", &json!({}));
+        assert_eq!(object["spec"], json!({"restartedAt": "t"}));
+        assert_eq!(
+            object["metadata"]["annotations"],
+            json!({}),
+            "the note of it goes, too"
+        );
+    }
+
+    #[test]
+    fn a_probe_changed_from_tcp_to_http_loses_tcp() {
+        let object = apply(
+            &json!({}),
+            "m",
+            &json!({"spec": {"health": {"tcp": {"port": 1}}}}),
+        );
+        let object = apply(&object, "m", &json!({"spec": {"health": {"http": {"port": 1}}}}));
+        assert_eq!(object["spec"], json!({"health": {"http": {"port": 1}}}));
+    }
+
+    #[test]
+    fn lists_are_replaced_whole_and_null_names_nothing() {
+        let object = apply(&json!({}), "m", &json!({"spec": {"a": [1, 2], "b": 1}}));
+        let object = apply(&object, "m", &json!({"spec": {"a": [3], "b": null}}));
+        assert_eq!(object["spec"]["a"], json!([3]));
+        assert!(object["spec"]["b"].is_null());
+        assert_eq!(record(&object)["m"], Fields::of(&json!({"spec": {"a": 1}})));
+    }
+
+    #[test]
+    fn fields_of_two_managers_stay_until_neither_names_them_and_their_values_are_not_changed_unless_forced() {
+        let object = apply(&json!({}), "ann", &json!({"spec": {"replicas": 2, "b": 1}}));
+        let object = apply(&object, "ben", &json!({"spec": {"replicas": 2, "c": 1}}));
+        let without = apply(&object, "ann", &json!({"spec": {"b": 1}}));
+        assert_eq!(without["spec"], json!({"replicas": 2, "b": 1, "c": 1}));
+        let gone = apply(&without, "ben", &json!({"spec": {"c": 1}}));
+        assert_eq!(gone["spec"], json!({"b": 1, "c": 1}));
+
+        let wanted = json!({"spec": {"replicas": 5, "b": 1}});
+        let conflicts = applied(&object, &wanted, &manager("ann", false)).unwrap_err();
+        let said: Vec<(&str, &str)> = conflicts
+            .iter()
+            .map(|error| (error.field.as_str(), error.message.as_str()))
+            .collect();
+        assert_eq!(said, [(".spec.replicas", "conflict with \"ben\"")]);
+        let forced = applied(&object, &wanted, &manager("ann", true)).unwrap();
+        assert_eq!(forced["spec"]["replicas"], 5);
+        assert_eq!(record(&forced)["ben"], Fields::of(&json!({"spec": {"c": 1}})));
+    }
+
+    #[test]
+    fn what_kubectl_applied_on_its_own_side_before_is_kubectls() {
+        let last = json!({"apiVersion": "x", "kind": "Workload", "metadata": {"name": "web"}, "spec": {"a": 1, "b": 1}});
+        let object =
+            json!({"metadata": {"annotations": {LAST_APPLIED: last.to_string()}}, "spec": {"a": 1, "b": 1}});
+        let wanted = json!({"spec": {"a": 1}});
+        assert_eq!(apply(&object, "kubectl", &wanted)["spec"], json!({"a": 1}));
+        assert_eq!(apply(&object, "other", &wanted)["spec"], json!({"a": 1, "b": 1}));
+    }
+
+    #[test]
+    fn no_value_is_noted_and_what_the_server_writes_is_no_managers() {
+        let config = json!({"apiVersion": "x", "kind": "y", "status": {"a": 1}, "metadata": {"name": "web",
+            "managedFields": [], "resourceVersion": "7", "annotations": {APPLIED_FIELDS: "{}", "mine": "secret"}},
+            "spec": {"env": {"TOKEN": "secret"}}});
+        let object = apply(&json!({"status": {"b": 1}}), "m", &config);
+        let note = annotation(&object, APPLIED_FIELDS).unwrap();
+        assert_eq!(
+            note,
+            r#"{"m":{"metadata":{"annotations":{"mine":{}}},"spec":{"env":{"TOKEN":{}}}}}"#
+        );
+        assert_eq!(object["status"], json!({"b": 1}));
+    }
+
+    #[test]
+    fn an_empty_object_is_no_claim_to_what_others_put_into_it() {
+        let object = apply(&json!({}), "ann", &json!({"spec": {"env": {}}}));
+        let object = apply(&object, "ben", &json!({"spec": {"env": {"A": "1"}}}));
+        let object = apply(&object, "ann", &json!({"spec": {"env": {}}}));
+        assert_eq!(object["spec"], json!({"env": {"A": "1"}}));
+        let object = apply(&object, "ann", &json!({"spec": {}}));
+        assert_eq!(object["spec"], json!({"env": {"A": "1"}}));
+    }
+
+    #[test]
+    fn a_manager_has_a_name_that_can_be_printed() {
+        assert_eq!(Manager::parse("", false).unwrap().name, UNNAMED);
+        assert!(Manager::parse(&"x".repeat(129), false).is_err() && Manager::parse("a\nb", false).is_err());
+    }
+}
