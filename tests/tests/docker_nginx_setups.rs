@@ -14,6 +14,7 @@ use aegis_api::{ConditionType, Time};
 use aegis_tests::api::condition;
 use aegis_tests::launch::free_port;
 use aegis_tests::{Api, Nginx, World, eventually, manifests};
+use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -85,6 +86,8 @@ struct Plan {
     /// `upstream.conf` is a mount of its own.
     single_file: bool,
     host_network: bool,
+    /// What nginx is given on its command line.
+    globals: &'static str,
     spec: Value,
     backend: Value,
     /// Scheme, port and path at which it is asked.
@@ -102,6 +105,7 @@ impl Plan {
             read_only: false,
             single_file: false,
             host_network: false,
+            globals: "daemon off;",
             spec: json!({}),
             backend: json!({}),
             asked: vec![("http", 80, "/")],
@@ -181,6 +185,12 @@ fn plans() -> Vec<Plan> {
             ..Plan::usual("another main file")
         },
         Plan {
+            // What checks and reloads must be given the same, or there is no such process id.
+            main: MAIN.replace("pid /run/nginx.pid;\n", ""),
+            globals: "daemon off; pid /tmp/nginx.pid;",
+            ..Plan::usual("directives on the command line")
+        },
+        Plan {
             beside: vec![("default.conf", STOCK.replace("80;", "80 default_server;"))],
             end: End::Says(vec![
                 "ConfigRefused",
@@ -240,7 +250,7 @@ async fn make(world: &World, image: &str, number: usize, plan: Plan, web: &str) 
         let file = world.file(&format!("{base}/upstream.conf"), STOCK);
         binds.push(format!("{}:{CONF_D}/upstream.conf", file.display()));
     }
-    let mut entrypoint = vec!["nginx", "-e", "/dev/stderr", "-g", "daemon off;"];
+    let mut entrypoint = vec!["nginx", "-e", "/dev/stderr", "-g", plan.globals];
     if own_folder {
         entrypoint.extend(["-c", plan.main_path]);
     }
@@ -453,6 +463,59 @@ async fn a_stock_site_is_named(api: &Api, serving: &[&Setup]) {
     }
 }
 
+/// Between two pieces of an answer, and between two messages of a WebSocket.
+async fn a_silence_is_as_long_as_the_field_says(api: &Api, balancer: &str, url: &str) {
+    let mut spec = api.object("loadbalancers", balancer).await.expect("it is there")["spec"].take();
+    let pieces = |answer: reqwest::Response| async move {
+        let (mut answer, mut pieces) = (answer, 0);
+        while let Ok(Some(_)) = answer.chunk().await {
+            pieces += 1;
+        }
+        pieces
+    };
+    for (time, whole) in [("2s", false), ("6s", true)] {
+        spec["backends"][0]["readTimeout"] = json!(time);
+        let patched = api
+            .merge_ok(
+                "loadbalancers",
+                balancer,
+                &json!({"spec": {"backends": spec["backends"]}}),
+            )
+            .await;
+        api.until("LoadBalancer", balancer, "the time is in force", |balancer| {
+            let is_new = balancer["status"]["observedGeneration"] == patched["metadata"]["generation"];
+            let is_ready = condition(balancer, ConditionType::Ready)["status"] == "True";
+            (is_new && is_ready)
+                .then_some(())
+                .ok_or_else(|| balancer["status"].to_string())
+        })
+        .await;
+        // Workers of before go on taking connections for a moment.
+        eventually("it is so for all workers", async || {
+            let stream = http()
+                .get(format!("{url}events?count=2&every_ms=4000"))
+                .header("connection", "close");
+            let pieces = pieces(stream.send().await.expect("an answer begins")).await;
+            match (pieces == 2) == whole {
+                true => Ok(()),
+                false => Err(format!("{pieces} pieces with {time}")),
+            }
+        })
+        .await;
+        let address = format!("{}echo", url.replacen("http", "ws", 1));
+        let (mut socket, _) = tokio_tungstenite::connect_async(address)
+            .await
+            .expect("a WebSocket");
+        for second in [0, 4] {
+            tokio::time::sleep(Duration::from_secs(second)).await;
+            let sent = socket.send("hello".into()).await;
+            let heard = socket.next().await;
+            let is_heard = sent.is_ok() && matches!(&heard, Some(Ok(message)) if message.is_text());
+            assert_eq!(is_heard, second == 0 || whole, "{time}: {heard:?}");
+        }
+    }
+}
+
 /// Headers of who ends TLS in front, the Host with its port, uploads, events as they come, a path that is stripped.
 async fn applications_get_what_they_need(api: &Api, serving: &[&Setup]) {
     for setup in serving.iter().filter(|setup| setup.what.starts_with("sub-path")) {
@@ -512,6 +575,8 @@ async fn applications_get_what_they_need(api: &Api, serving: &[&Setup]) {
         let mut events = events.send().await.expect("an answer");
         let first = events.chunk().await.expect("a first event");
         assert!(first.is_some_and(|first| first.starts_with(b"data:")));
+
+        a_silence_is_as_long_as_the_field_says(api, &setup.front.name, url).await;
 
         let strangers = json!({"spec": {"trustedProxies": null}});
         api.merge_ok("loadbalancers", &setup.front.name, &strangers).await;

@@ -135,6 +135,120 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     api.workload_ready(&web.name, 1).await;
 }
 
+/// A project of one service, as people write it.
+struct Project {
+    folder: std::path::PathBuf,
+    name: String,
+}
+
+impl Project {
+    fn of(world: &World, container: &str) -> Self {
+        let (network, label) = (world.network(), World::LABEL);
+        let text = format!(
+            "version: \"2.4\"\nservices:\n  web:\n    image: aegisops/buggy-app:dev\n    container_name: {container}\n    stop_grace_period: 5s\n    \
+             environment: {{CONTAINER_NAME: {container}, AEGIS_WEBHOOK_URL: \"http://127.0.0.1:9/webhook\"}}\n    networks: [lan]\n    \
+             labels: {{{label}: \"{}\"}}\nnetworks:\n  lan: {{external: {{name: {network}}}}}\n",
+            world.id()
+        );
+        let file = world.file("project/docker-compose.yml", &text);
+        let folder = file.parent().expect("a folder").to_owned();
+        let name = container.to_owned();
+        Self { folder, name }
+    }
+
+    /// By the plugin where there is one, else by the program of before.
+    fn compose(&self, args: &[&str]) {
+        let plugin = Command::new("docker").args(["compose", "version"]).output();
+        let mut command = match plugin.is_ok_and(|answer| answer.status.success()) {
+            true => {
+                let mut command = Command::new("docker");
+                command.arg("compose");
+                command
+            }
+            false => Command::new("docker-compose"),
+        };
+        command
+            .current_dir(&self.folder)
+            .args(["--project-name", &self.name])
+            .args(args);
+        let ended = command.output().expect("Compose is there");
+        assert!(ended.status.success(), "compose {args:?}: {ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_what_compose_stops_stays_stopped_and_what_it_takes_down_is_not_raced() {
+    let world = World::new().await;
+    let name = world.name("web");
+    let project = Project::of(&world, &name);
+    project.compose(&["up", "-d"]);
+    let controller = world.controller().start().await;
+    let api = controller.api();
+    api.apply(&manifests::adopting(&name, 3)).await;
+    api.workload_ready(&name, 3).await;
+
+    project.compose(&["stop"]);
+    is_left_stopped(&api, &name).await;
+    let web = world.find(&name).await.expect("it is there, stopped");
+    let starts = world.events().count(&web.id, "start").await;
+    project.compose(&["start"]);
+    api.workload_ready(&name, 3).await;
+    assert_eq!(
+        world.events().count(&web.id, "start").await,
+        starts + 1,
+        "by Compose, and by nothing else"
+    );
+
+    // Stopped and removed, the network is not its own to remove.
+    project.compose(&["down"]);
+    let said = api
+        .until("Workload", &name, "it is said to be missing", |object| {
+            let degraded = condition(object, ConditionType::Degraded);
+            match degraded["reason"] == "ContainerMissing" {
+                true => Ok(degraded["message"].to_string()),
+                false => Err(object["status"].to_string()),
+            }
+        })
+        .await;
+    assert!(
+        said.contains("2 clones of it go on serving and stay on its networks until the Workload is deleted"),
+        "{said}"
+    );
+    assert_eq!(
+        world.events().count(&web.id, "start").await,
+        starts + 1,
+        "never started between its stop and its removal"
+    );
+
+    // Another one of that name is adopted.
+    project.compose(&["up", "-d"]);
+    api.workload_ready(&name, 3).await;
+    project.compose(&["up", "-d", "--force-recreate"]);
+    eventually("the one that was made in its place is adopted", async || {
+        let now = world.find(&name).await.ok_or("gone")?;
+        let workload = api.object("workloads", &name).await.unwrap_or_default();
+        let listed = workload["status"]["instances"].to_string();
+        match listed.contains(&now.id) {
+            true => Ok(()),
+            false => Err(listed),
+        }
+    })
+    .await;
+    api.workload_ready(&name, 3).await;
+
+    controller.ctl().ok(&["delete", "workload", &name]).await;
+    eventually("its clones are gone, and the adopted one is left", async || {
+        let names = world.container_names().await;
+        let left: Vec<&String> = names.iter().filter(|one| one.starts_with(&name)).collect();
+        match left.as_slice() {
+            [one] if **one == name => Ok(()),
+            _ => Err(format!("{names:?}")),
+        }
+    })
+    .await;
+    project.compose(&["down"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_was_not_observed_is_restarted() {
     let world = World::new().await;

@@ -58,7 +58,7 @@ impl World {
         if is_nginx && program.rsplit('/').next() == Some("nginx") {
             return self.exec_nginx(id, command);
         }
-        if let (true, ["sh", "-c", script::FAST_RELOAD, _, live, main]) =
+        if let (true, ["sh", "-c", script::FAST_RELOAD, _, live, main, _]) =
             (is_nginx && self.options.shells, line.as_slice())
         {
             return self.fast_reload(id, live, main, input);

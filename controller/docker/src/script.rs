@@ -18,8 +18,8 @@ pub const NOT_RELOADED: i64 = 72;
 /// Its input has ended, as with the connection that carried it.
 pub const INPUT_ENDED: i64 = 74;
 /// The command that runs [`FAST_RELOAD`], and goes on running until its input ends.
-pub fn fast_reload<'a>(live: &'a str, main: &'a str) -> [&'a str; 6] {
-    ["sh", "-c", FAST_RELOAD, "aegis-reload", live, main]
+pub fn fast_reload<'a>(live: &'a str, main: &'a str, globals: &'a str) -> [&'a str; 7] {
+    ["sh", "-c", FAST_RELOAD, "aegis-reload", live, main, globals]
 }
 
 /// One request to [`FAST_RELOAD`].

@@ -35,7 +35,7 @@ impl Lab {
     /// The script, which waits for requests.
     fn open(&self) -> Child {
         let live = self.live().display().to_string();
-        let [shell, arguments @ ..] = fast_reload(&live, "/etc/nginx/nginx.conf");
+        let [shell, arguments @ ..] = fast_reload(&live, "/etc/nginx/nginx.conf", "");
         self.spawn(Command::new(shell).args(arguments))
     }
 

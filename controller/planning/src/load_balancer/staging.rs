@@ -152,6 +152,23 @@ pub fn started_with(title: &str) -> Option<String> {
     }
 }
 
+/// The global directives that nginx was started with (`-g`), from what follows `nginx: master process` in its title; empty where
+/// there are none, or none that are whole. The title does not say where an argument ends: they end with a semicolon.
+pub fn globals(title: &str) -> String {
+    let mut words = title
+        .split_whitespace()
+        .skip_while(|word| !word.starts_with("-g"));
+    let first = words.next().and_then(|word| word.strip_prefix("-g"));
+    let first = first.filter(|word| !word.is_empty());
+    let rest = words.take_while(|word| !OPTIONS.contains(word));
+    let all: Vec<&str> = first.into_iter().chain(rest).collect();
+    let text = all.join(" ");
+    match text.ends_with(';') && text.len() <= GLOBALS {
+        true => text,
+        false => String::new(),
+    }
+}
+
 /// The main configuration that nginx reads by itself, from what `nginx -V` prints.
 pub fn built_with(said: &str) -> Option<String> {
     let after = |option: &str| said.split_whitespace().find_map(|word| word.strip_prefix(option));
@@ -171,6 +188,10 @@ pub fn is_same_path(a: &str, b: &str) -> bool {
     parts(a).eq(parts(b))
 }
 
+/// Options of nginx that may follow its global directives.
+const OPTIONS: [&str; 4] = ["-c", "-p", "-e", "-q"];
+/// Longest global directives that are passed on, in bytes.
+const GLOBALS: usize = 1000;
 /// Includes of other files that are named.
 const SHOWN: usize = 5;
 
@@ -353,6 +374,29 @@ mod tests {
                 "{main}: {why}"
             );
         }
+    }
+
+    #[test]
+    fn global_directives_are_what_the_command_line_says_where_it_is_whole() {
+        for (title, globals) in [
+            ("nginx -g daemon off;", "daemon off;"),
+            ("nginx -gdaemon off;", "daemon off;"),
+            (
+                "nginx -c /etc/nginx/nginx.conf -g daemon off; pid /tmp/n.pid; -e stderr",
+                "daemon off; pid /tmp/n.pid;",
+            ),
+            (
+                "nginx -g load_module modules/a-b.so; daemon off; -p /srv",
+                "load_module modules/a-b.so; daemon off;",
+            ),
+            ("nginx -c /etc/nginx/nginx.conf", ""),
+            ("nginx -g", ""),
+            ("nginx -g daemon", ""),
+            ("", ""),
+        ] {
+            assert_eq!(super::globals(title), globals, "{title}");
+        }
+        assert_eq!(super::globals(&format!("nginx -g {};", "x".repeat(GLOBALS))), "");
     }
 
     #[test]

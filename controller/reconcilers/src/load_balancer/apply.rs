@@ -116,7 +116,8 @@ async fn configure(
         &balancer.name,
         &balancer.spec,
         &balancer.container.id,
-    );
+    )
+    .with_globals(memory.with(&balancer.name, |known| known.globals.clone()));
     let failed = |source| Error::Configure {
         revision: rendered.revision.clone(),
         source,

@@ -140,13 +140,15 @@ async fn see_nginx(memory: &Memory, nginx: &Nginx<'_>, container: &ContainerDeta
     if memory.with(nginx.balancer(), |known| known.seen == run) {
         return Ok(());
     }
-    if !nginx.is_running().await? {
+    let Some(globals) = nginx.running().await? else {
         return Err(Error::NotNginx {
             balancer: nginx.balancer().to_owned(),
             container: container.name.clone(),
         });
-    }
-    memory.with(nginx.balancer(), |known| known.seen = run);
+    };
+    memory.with(nginx.balancer(), |known| {
+        (known.seen, known.globals) = (run, globals)
+    });
     Ok(())
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub build: Option<(String, NginxBuild)>,
     /// The container, and its start, in which nginx was seen to run.
     pub seen: Option<(String, Option<Time>)>,
+    /// The global directives that this nginx was started with.
+    pub globals: String,
     /// The command that waits in nginx's container for the next configuration; none while a pass uses it.
     pub standby: Option<Standby>,
     /// Additions that wait for others.

@@ -12,6 +12,7 @@ use aegis_api::redact::{bound, redact};
 use aegis_api::{LoadBalancerSpec, Time};
 use aegis_docker::{Engine, EngineError, EngineResult, LogQuery};
 use aegis_planning::load_balancer::observed::Worker;
+use aegis_planning::load_balancer::staging;
 use futures::stream::BoxStream;
 
 pub(super) use fast_reload::FastReload;
@@ -24,6 +25,8 @@ use crate::fault;
 /// Most characters of what a command of nginx printed.
 const LINE: usize = 2000;
 
+/// What a title of nginx's first process begins with.
+const MASTER: &str = "nginx: master process";
 const WORKER: &str = "nginx: worker process";
 const SHUTTING_DOWN: &str = "worker process is shutting down";
 
@@ -62,6 +65,8 @@ pub(super) struct Nginx<'a> {
     /// The port that it balances.
     port: u16,
     paths: Paths<'a>,
+    /// The global directives that it was started with.
+    globals: String,
 }
 
 /// Where in its container nginx reads its configuration.
@@ -89,7 +94,13 @@ impl<'a> Nginx<'a> {
                 config: spec.config_path.as_str(),
                 main: spec.main_config_path.as_str(),
             },
+            globals: String::new(),
         }
+    }
+
+    /// With the global directives that [`Nginx::running`] has found: what judges and loads its files is given them, too.
+    pub(super) fn with_globals(self, globals: String) -> Self {
+        Self { globals, ..self }
     }
 
     /// Name of its load balancer.
@@ -138,11 +149,16 @@ impl<'a> Nginx<'a> {
             .collect())
     }
 
-    /// Whether the container runs nginx, as far as its process titles tell.
-    pub(super) async fn is_running(&self) -> Result<bool, Error> {
+    /// The global directives of the nginx that the container runs, empty where there are none; `None` where it runs none, as far as
+    /// its process titles tell.
+    pub(super) async fn running(&self) -> Result<Option<String>, Error> {
         let rows = self.engine.processes(self.container).await;
         let rows = rows.map_err(self.failed("list the container's processes"))?;
-        Ok(rows.iter().any(|row| is_nginx(&row.command)))
+        if !rows.iter().any(|row| is_nginx(&row.command)) {
+            return Ok(None);
+        }
+        let mut masters = rows.iter().filter_map(|row| row.command.strip_prefix(MASTER));
+        Ok(Some(masters.next().map(staging::globals).unwrap_or_default()))
     }
 
     /// The last lines that it has logged since this time, at most so many, oldest first.
@@ -176,7 +192,11 @@ impl<'a> Nginx<'a> {
     async fn test_main(&self, main: &str) -> Result<String, Error> {
         let answer = self
             .engine
-            .exec(self.container, &["nginx", "-t", "-c", main], &[])
+            .exec(
+                self.container,
+                &["nginx", "-t", "-c", main, "-g", &self.globals],
+                &[],
+            )
             .await;
         let answer = answer.map_err(self.failed("run nginx -t"))?;
         let output = one_line(&answer.output);
@@ -204,7 +224,15 @@ impl<'a> Nginx<'a> {
     /// (<https://github.com/moby/moby/issues/41302>).
     pub(super) async fn reload(&self) -> Result<(), Error> {
         let failed = self.failed("reload nginx");
-        let command = ["nginx", "-s", "reload", "-c", self.paths.main];
+        let command = [
+            "nginx",
+            "-s",
+            "reload",
+            "-c",
+            self.paths.main,
+            "-g",
+            &self.globals,
+        ];
         let answer = self.engine.exec(self.container, &command, &[]).await;
         let answer = answer.map_err(&failed)?;
         if answer.exit_code == 0 {

@@ -40,7 +40,7 @@ impl FastReload {
 impl Nginx<'_> {
     /// Starts the command that [`Nginx::fast_reload`] asks.
     pub(in crate::load_balancer) async fn open_reloads(&self) -> Result<Box<dyn Session>, Error> {
-        let command = script::fast_reload(self.paths.config, self.paths.main);
+        let command = script::fast_reload(self.paths.config, self.paths.main, &self.globals);
         let opened = self.engine.open_session(self.container, &command).await;
         opened.map_err(self.failed("write, check and load the configuration"))
     }

@@ -5,10 +5,7 @@ use aegis_docker::engine::Files;
 use aegis_planning::load_balancer::neighbours::{self, Texts};
 use aegis_planning::load_balancer::staging::{self, Places, main_with_staged};
 
-use super::{Error, Nginx, split};
-
-/// What a title of nginx's first process begins with.
-const MASTER: &str = "nginx: master process";
+use super::{Error, MASTER, Nginx, split};
 
 /// How often `nginx -T` is tried: an engine under load may lose what a short command printed.
 const DUMPS: u32 = 3;
@@ -167,7 +164,7 @@ impl Nginx<'_> {
 
     /// The files that nginx reads; none where it refuses them, too.
     async fn dumped(&self) -> Texts {
-        let command = ["nginx", "-T", "-c", self.paths.main];
+        let command = ["nginx", "-T", "-c", self.paths.main, "-g", &self.globals];
         let mut files = Texts::new();
         for _ in 0..DUMPS {
             let answer = self.engine.exec(self.container, &command, &[]).await;
