@@ -1,6 +1,9 @@
 //! What the end of a container means: it is started again, it waits until it shows who ended it, or it stays as a person
 //! left it. Pure.
 //!
+//! One that was made and not started yet is in the hands of who made it: Compose makes all containers of a project first, and
+//! starts each when what it depends on is healthy or has completed.
+//!
 //! Only an adopted container is left stopped: of the replicas that we make, `spec.replicas` is the human's word. None is
 //! started between the stop and the start of a `docker restart`.
 
@@ -13,6 +16,9 @@ use aegis_api::workload::InstanceStatus;
 
 /// How soon to look again for an answer of the engine that proves that it did not stop.
 const SOON: Duration = Duration::from_millis(500);
+
+/// How long who made a container has to start it.
+const STARTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What an end means for what is done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +50,13 @@ pub struct Known<'a> {
 }
 
 pub(super) fn judge(container: &ContainerDetails, adopted: bool, known: Known<'_>) -> Ended {
+    if container.state == ContainerState::Created && adopted {
+        let until = container.created_at.map(|at| later(at, STARTED_WITHIN));
+        // By a clock that is ahead of ours it was made in the future: it is not waited for longer than that.
+        let soon = later(known.now, STARTED_WITHIN);
+        let waits = until.filter(|until| *until > known.now && *until <= soon);
+        return waits.map_or(Ended::Startable, |until| Ended::Open { until });
+    }
     if container.state != ContainerState::Exited {
         return Ended::Startable;
     }
@@ -99,6 +112,29 @@ mod tests {
 
     fn time(seconds: i64) -> Time {
         Time(jiff::Timestamp::from_second(1_900_000_000 + seconds).unwrap())
+    }
+
+    #[test]
+    fn an_adopted_container_that_is_just_made_is_its_makers_to_start() {
+        let made = |at: i64| ContainerDetails {
+            state: ContainerState::Created,
+            created_at: Some(time(at)),
+            ..ContainerDetails::default()
+        };
+        let known = Known {
+            last_end: &LastEnd::Unseen,
+            heard_since: None,
+            before: None,
+            now: time(100),
+        };
+        for (at, adopted, ended) in [
+            (95, true, Ended::Open { until: time(155) }),
+            (95, false, Ended::Startable),
+            (40, true, Ended::Startable),
+            (500, true, Ended::Startable),
+        ] {
+            assert_eq!(judge(&made(at), adopted, known), ended, "{at} {adopted}");
+        }
     }
 
     fn exited(at: i64) -> ContainerDetails {

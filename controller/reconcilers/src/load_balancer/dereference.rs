@@ -147,7 +147,7 @@ async fn see_nginx(memory: &Memory, nginx: &Nginx<'_>, container: &ContainerDeta
         });
     };
     memory.with(nginx.balancer(), |known| {
-        (known.seen, known.globals) = (run, globals)
+        (known.seen, known.globals) = (run, globals);
     });
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The whole reconciler on the engine in memory. What is decided is tested where it is: in the planner.
 
+mod compose;
 mod foreseen;
 mod host;
 mod probes;

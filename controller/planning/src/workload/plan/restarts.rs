@@ -52,7 +52,12 @@ pub(super) fn restart_ended(workload: &ValidatedWorkload, staying: &[&Instance],
             continue;
         }
         match instance.state {
-            ContainerState::Created => plan.steps.push(start(false)),
+            ContainerState::Created
+                if instance.index > 0
+                    || (may_start(workload, instance, plan) && roots_are_well(workload, instance, plan)) =>
+            {
+                plan.steps.push(start(false));
+            }
             ContainerState::Exited if !instance.docker_restarts => {
                 let asked = instance.is_restart_due();
                 // What this controller stopped to start it again is not left in between, whatever has come up since.
@@ -87,10 +92,11 @@ fn may_start(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepa
             false
         }
         Ended::Open { until } => {
-            plan.waiting.push(format!(
-                "{} was asked to stop: who did that shows soon",
-                instance.name
-            ));
+            let why = match instance.state {
+                ContainerState::Created => "is just made: who made it starts it",
+                _ => "was asked to stop: who did that shows soon",
+            };
+            plan.waiting.push(format!("{} {why}", instance.name));
             plan.look_in(until.until(workload.now));
             false
         }
