@@ -99,16 +99,26 @@ pub(super) fn read(headers: &HeaderMap, text: String) -> Result<Content, NoConte
 
 type Json = (Value, Vec<Vec<String>>, String);
 
-/// JSON, or what is almost JSON; the error is about the text as it came.
+/// The object or list of a text within a body, where it is one of JSON or of almost JSON.
+pub(super) fn inner(text: &str) -> Option<Value> {
+    let is_some = text.trim_start().starts_with(['{', '[']);
+    let (value, _, _) = is_some.then(|| json(text).ok())??;
+    Some(value)
+}
+
+/// JSON, or what is almost JSON; the error is about the text as it came, unless a number in it has to be mended.
 fn json(text: &str) -> Result<Json, String> {
-    let why = match read_value(text.as_bytes()) {
-        Ok((value, twice)) => return Ok((value, twice, text.to_owned())),
-        Err(error) => error.to_string(),
+    let why = match bytes::changes_numbers(text) {
+        true => None,
+        false => match read_value(text.as_bytes()) {
+            Ok((value, twice)) => return Ok((value, twice, text.to_owned())),
+            Err(error) => Some(error),
+        },
     };
     let mended = bytes::mended(text);
     match read_value(mended.as_bytes()) {
         Ok((value, twice)) => Ok((value, twice, mended)),
-        Err(_) => Err(why),
+        Err(error) => Err(why.unwrap_or(error).to_string()),
     }
 }
 
@@ -131,10 +141,8 @@ fn form(content_type: &str, text: &str) -> Option<Value> {
         fields.insert(name.into_owned(), Value::from(value.into_owned()));
     }
     let payload = fields.get("payload").and_then(Value::as_str);
-    let inner = payload
-        .and_then(|text| json(text).ok())
-        .filter(|(value, _, _)| value.is_object());
-    Some(inner.map_or(Value::Object(fields), |(value, _, _)| value))
+    let payload = payload.and_then(inner).filter(Value::is_object);
+    Some(payload.unwrap_or(Value::Object(fields)))
 }
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
 }
 
 /// What is almost JSON as JSON: lone surrogates become replacement signs, bare control characters are escaped, `NaN` and
-/// `Infinity` become `null`, commas before an end go. At most as long as twice the text and a little more.
+/// `Infinity` become `null`, commas before an end go, and a number that is none of JSON's, or would be another one once it is
+/// read, becomes the text that was written. At most as long as twice the text and a little more.
 pub(crate) fn mended(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
@@ -113,6 +114,19 @@ pub(crate) fn mended(text: &str) -> String {
             rest = rest.get(word.len()..).unwrap_or_default();
             continue;
         }
+        let number = number(rest);
+        if !number.is_empty() && !is_kept(number) {
+            out.push('"');
+            out.push_str(number);
+            out.push('"');
+            rest = rest.get(number.len()..).unwrap_or_default();
+            continue;
+        }
+        if !number.is_empty() {
+            out.push_str(number);
+            rest = rest.get(number.len()..).unwrap_or_default();
+            continue;
+        }
         let after = rest.get(c.len_utf8()..).unwrap_or_default();
         if !(c == ',' && after.trim_start().starts_with(['}', ']'])) {
             out.push(c);
@@ -120,6 +134,81 @@ pub(crate) fn mended(text: &str) -> String {
         rest = after;
     }
     out
+}
+
+/// Fewest signs of a number that may be beyond what is kept of an integer.
+const LONG: usize = 19;
+
+/// Whether JSON has a number that would be another one once it is read, or none at all. One pass, in which hardly any number is
+/// looked at twice.
+pub(crate) fn changes_numbers(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        match byte {
+            b'"' => rest = after_string(after),
+            b'-' | b'0'..=b'9' => {
+                let number = number_of(rest);
+                let is_odd = number.len() >= LONG || number.iter().any(|byte| matches!(byte, b'e' | b'E'));
+                if is_odd && !std::str::from_utf8(number).is_ok_and(is_kept) {
+                    return true;
+                }
+                rest = rest.get(number.len()..).unwrap_or_default();
+            }
+            _ => rest = after,
+        }
+    }
+    false
+}
+
+/// What comes after the string in which `bytes` begin.
+fn after_string(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    loop {
+        let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+            return &[];
+        };
+        let is_end = rest.get(at) == Some(&b'"');
+        rest = rest.get(at + if is_end { 1 } else { 2 }..).unwrap_or_default();
+        if is_end {
+            return rest;
+        }
+    }
+}
+
+/// The number, well written or not, with which `text` begins; empty where it does not.
+fn number(text: &str) -> &str {
+    let number = text.get(..number_of(text.as_bytes()).len()).unwrap_or_default();
+    if number.bytes().any(|byte| byte.is_ascii_digit()) {
+        number
+    } else {
+        ""
+    }
+}
+
+fn number_of(bytes: &[u8]) -> &[u8] {
+    let begins = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.');
+    if !bytes.first().is_some_and(begins) {
+        return &[];
+    }
+    let is_within = |byte: &u8| begins(byte) || matches!(byte, b'e' | b'E');
+    let end = bytes.iter().position(|byte| !is_within(byte));
+    bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default()
+}
+
+/// Whether a number is one of JSON's, and is read as what it is: an integer to the last digit, a fraction in the range of `f64`.
+fn is_kept(number: &str) -> bool {
+    let Ok(read) = serde_json::from_str::<serde_json::Number>(number) else {
+        return false;
+    };
+    let digits = number.split(['e', 'E']).next().unwrap_or_default();
+    if digits.bytes().all(|byte| !matches!(byte, b'1'..=b'9')) {
+        return true;
+    }
+    let is_integer = number.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
+    match is_integer {
+        true => read.is_i64() || read.is_u64(),
+        false => read.as_f64().is_some_and(|read| read != 0.0),
+    }
 }
 
 /// Copies the string that `text` begins with; what comes after it.
@@ -282,6 +371,10 @@ mod tests {
             (r#"{"a": "NaN, }"}"#, json!({"a": "NaN, }"})),
             (r#"{"a": "it\'s C:\Users"}"#, json!({"a": "it\\'s C:\\Users"})),
             (r#"{"a": "\\\"\u00e9"}"#, json!({"a": "\\\"é"})),
+            (
+                r#"{"a": 007, "b": [+5, .5, 5., -.5e1,], "c": 1-2, "e": 7}"#,
+                json!({"a": "007", "b": ["+5", ".5", "5.", "-.5e1"], "c": "1-2", "e": 7}),
+            ),
         ] {
             let mended = mended(almost);
             assert_eq!(
@@ -292,6 +385,47 @@ mod tests {
         }
         for hopeless in ["", "{", "\"\\", "\"\\u12", "\"\\ud83d\\u", "{\"a\"", "\\", "é\\é"] {
             let _ = mended(hopeless);
+        }
+    }
+
+    #[test]
+    fn a_number_that_would_be_another_one_becomes_the_text_that_was_written() {
+        for (number, is_kept) in [
+            ("0", true),
+            ("-0", true),
+            ("-12", true),
+            ("1.5", true),
+            ("1e3", true),
+            ("1e-300", true),
+            ("1.7976931348623157e308", true),
+            ("0e999", true),
+            ("0.0E-999", true),
+            ("1769860800123456789", true),
+            ("18446744073709551615", true),
+            ("-9223372036854775808", true),
+            ("18446744073709551616", false),
+            ("-9223372036854775809", false),
+            ("123456789012345678901234567890", false),
+            ("1e400", false),
+            ("-1E+400", false),
+            ("1e-400", false),
+        ] {
+            let text = format!(r#"{{"a": "e9 \\\" 1e400", "b": [{number}], "c": {number}}}"#);
+            assert_eq!(changes_numbers(&text), !is_kept, "{number}");
+            let read: Value = serde_json::from_str(&mended(&text)).unwrap();
+            assert_eq!(read["a"], "e9 \\\" 1e400");
+            match is_kept {
+                true => assert_eq!(mended(&text), text),
+                false => assert_eq!(
+                    (&read["b"][0], &read["c"]),
+                    (&json!(number), &json!(number)),
+                    "{number}"
+                ),
+            }
+        }
+        for broken in ["", "\"", "\"\\", "\"1e400", "-", "{\"a", "1e", "é1e"] {
+            changes_numbers(broken);
+            let _ = mended(broken);
         }
     }
 }

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::bytes;
 use super::report::{Report, State, made_id, object, text};
+use super::{body, bytes};
 
 /// Longest attribute that is kept of a header, bytes.
 const LONGEST: usize = 2048;
@@ -166,7 +166,7 @@ fn data(event: &Map<String, Value>) -> Value {
         None => event.get("data").cloned().unwrap_or_default(),
     };
     match data {
-        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Value::String(text) => body::inner(&text).unwrap_or(Value::String(text)),
         other => other,
     }
 }

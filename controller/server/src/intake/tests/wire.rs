@@ -1,6 +1,7 @@
 //! Bytes as senders send them, what cannot be read, and who is believed.
 
 use super::*;
+use base64::Engine as _;
 use hmac::Mac as _;
 
 const LEAST: &str = r#"{"incident_id": "i", "alert_type": "x", "container_name": "web"}"#;
@@ -21,6 +22,7 @@ async fn bodies_are_read_packed_marked_broken_and_without_a_type() {
         (&[], br#"{"incident_id": "i", "alert_type": "x", "logs": "\ud83d broken", "container_name": "web"}"#.to_vec()),
         (&[], b"{\"incident_id\": \"i\", \"alert_type\": \"x\", \"logs\": \"a\xff\xfeb\nc\", \"container_name\": \"web\"}".to_vec()),
         (&[], br#"{"incident_id": "i", "alert_type": "x", "value": NaN, "container_name": "web",}"#.to_vec()),
+        (&[], br#"{"incident_id": "i", "alert_type": "x", "value": 1e400, "container_name": "web"}"#.to_vec()),
         (&[("content-type", "application/x-www-form-urlencoded")], b"incident_id=i&alert_type=x&container_name=web".to_vec()),
         (&[], b"incident_id=i&alert_type=x&container_name=web".to_vec()),
         (
@@ -33,6 +35,40 @@ async fn bodies_are_read_packed_marked_broken_and_without_a_type() {
         let answer = post_with(&server, "/webhook", headers, body).await;
         assert_eq!(answer.code, 200, "{shown}: {}", answer.text);
         assert_eq!(opened(&server), ["x about web (i)"], "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_no_program_holds_are_kept_as_they_were_written() {
+    let data = r#"{"labels": {"big": 1e400, "id": 123456789012345678901234567890}}"#;
+    let packed = base64::engine::general_purpose::STANDARD.encode(data);
+    let event = json!({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "subject": "web"});
+    let with = |name: &str, value: &str| {
+        let mut event = event.clone();
+        event[name] = value.into();
+        event.to_string()
+    };
+    let group = r#"{"receiver": "r", "alerts": [{"fingerprint": "f", "labels": {"container": "web", "big": 1e400,
+        "id": 123456789012345678901234567890}}]}"#;
+    let ours = r#"{"incident_id": "i", "alert_type": "x", "container_name": "web",
+        "labels": {"big": 1e400, "id": 123456789012345678901234567890}}"#;
+    let form = format!(
+        "payload={}",
+        form_urlencoded::byte_serialize(ours.as_bytes()).collect::<String>()
+    );
+    for body in [
+        ours.to_owned(),
+        form,
+        group.to_owned(),
+        with("data", data),
+        with("data_base64", &packed),
+    ] {
+        let server = host().await;
+        let answer = post(&server, "/webhook", body.clone()).await;
+        assert_eq!(answer.code, 200, "{body}: {}", answer.text);
+        let labels = &incidents(&server)[0].spec.source.labels;
+        assert_eq!(labels["labels.big"], "1e400", "{body}");
+        assert_eq!(labels["labels.id"], "123456789012345678901234567890", "{body}");
     }
 }
 
@@ -202,8 +238,11 @@ async fn pagerdutys_senders_prove_themselves_by_their_routing_key() {
     let wrong = post_with(&server, "/webhook/pager", &[("authorization", "")], fixture(5)).await;
     assert_eq!(wrong.code, 401);
     let right = fixture(5).replace("samplekeyhere000000000000000000r1", "the-secret");
-    let right = post_with(&server, "/webhook/pager", &[("authorization", "")], right).await;
-    assert_eq!(right.code, 202, "{}", right.text);
+    let mended = right.replace("\"2 GiB\"", "1e400,");
+    for body in [right, mended] {
+        let answer = post_with(&server, "/webhook/pager", &[("authorization", "")], body).await;
+        assert_eq!(answer.code, 202, "{}", answer.text);
+    }
 }
 
 #[tokio::test]
@@ -254,7 +293,6 @@ async fn who_keeps_guessing_is_made_to_wait() {
 
 #[tokio::test]
 async fn a_dry_run_says_what_a_body_would_become_and_changes_nothing() {
-    use base64::Engine as _;
     let server = host().await;
     let body = base64::engine::general_purpose::STANDARD.encode(fixture(11));
     let answer = server
