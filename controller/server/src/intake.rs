@@ -12,6 +12,7 @@ mod endings;
 mod grafana;
 mod instruments;
 mod mapped;
+mod ours;
 mod pagerduty;
 mod proof;
 mod released;

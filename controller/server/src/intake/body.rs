@@ -2,6 +2,7 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::bytes::{self, Undecodable};
@@ -79,6 +80,7 @@ pub(super) fn read(headers: &HeaderMap, text: String) -> Result<Content, NoConte
     let (value, twice, text) = match json(&text) {
         Ok((value, twice, text)) => (value, twice, text),
         Err(why) => match form(header(headers, CONTENT_TYPE), &text) {
+            _ if !binary && let Some(read) = line_by_line(&text) => read,
             Some(value) => {
                 let text = value.to_string();
                 (value, Vec::new(), text)
@@ -120,6 +122,34 @@ fn json(text: &str) -> Result<Json, String> {
         Ok((value, twice)) => Ok((value, twice, mended)),
         Err(error) => Err(why.unwrap_or(error).to_string()),
     }
+}
+
+/// Objects one after the other, as a list: a line each, or wherever one ends. A line that is none stands in it as its text.
+fn line_by_line(text: &str) -> Option<Json> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let stream = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let objects: Result<Vec<&str>, _> = stream.map(|object| object.map(RawValue::get)).collect();
+    let list = |parts: String| json(&format!("[{parts}]")).ok();
+    let whole = objects.ok().and_then(|objects| list(objects.join(",")));
+    whole.or_else(|| list(lines(text)?.join(",")))
+}
+
+/// The lines of a text of which each begins an object, and at least one is one.
+fn lines(text: &str) -> Option<Vec<String>> {
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    if lines().nth(1).is_none() || !lines().all(|line| line.starts_with('{')) {
+        return None;
+    }
+    let read = lines().map(|line| json(line).map(|(_, _, text)| text));
+    let read: Vec<Result<String, String>> = read.collect();
+    if read.iter().all(Result::is_err) {
+        return None;
+    }
+    let text =
+        |(line, read): (&str, Result<String, String>)| read.unwrap_or_else(|_| Value::from(line).to_string());
+    Some(lines().zip(read).map(text).collect())
 }
 
 fn form(content_type: &str, text: &str) -> Option<Value> {

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::content;
+use super::ours::{self, words};
 use super::report::{Report, State as Stands};
 use super::sender::Sender;
 use super::taking::Source;
@@ -123,15 +124,20 @@ fn tried(
         containers: &containers,
     };
     let (target, now) = (&state.config.target_container, aegis_clock::now());
+    let (mut alerts, mut unreadable) = (Vec::new(), Vec::new());
     if sender == Sender::AegisOps {
-        let read = Alert::read(content.text.as_bytes(), target, known, now);
-        return match read {
-            Ok(alert) => json!({"sender": sender.as_str(), "alerts": [row(&alert, None)], "unreadable": []}),
-            Err(faults) => {
-                let faults: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
-                json!({"sender": sender.as_str(), "alerts": [], "unreadable": faults})
+        let several = ours::several(&content, target, known, now);
+        let read = several.unwrap_or_else(|| {
+            let alert = Alert::read(content.text.as_bytes(), target, known, now);
+            vec![alert.map_err(|faults| words(&faults))]
+        });
+        for alert in read {
+            match alert {
+                Ok(alert) => alerts.push(row(&alert, None)),
+                Err(why) => unreadable.push(why),
             }
-        };
+        }
+        return json!({"sender": sender.as_str(), "alerts": alerts, "unreadable": unreadable});
     }
     let mapping = spec.and_then(|spec| spec.mapping.as_ref());
     let reports = match sender.read(&content.value, mapping) {
@@ -139,14 +145,11 @@ fn tried(
         Err(why) => return json!({"sender": sender.as_str(), "alerts": [], "unreadable": [why]}),
     };
     let prefix = name.unwrap_or(sender.as_str());
-    let (mut alerts, mut unreadable) = (Vec::new(), Vec::new());
     for report in reports.all {
         let read = report.and_then(|report: Report| {
             let stands = report.state.clone();
-            let alert = Alert::of(report, WEBHOOK, prefix, target, known, now).map_err(|faults| {
-                let faults: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
-                faults.join("; ")
-            })?;
+            let alert =
+                Alert::of(report, WEBHOOK, prefix, target, known, now).map_err(|faults| words(&faults))?;
             Ok(row(&alert, Some(&stands)))
         });
         match read {

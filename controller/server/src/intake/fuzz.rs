@@ -10,6 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 
 use super::body::content;
+use super::ours;
 use super::sender::Sender;
 use super::tests::{FIXTURES, create, sources};
 use crate::compat::{Alert, Known};
@@ -22,7 +23,9 @@ const ROUNDS: u64 = 4;
 const WHOLE: u64 = 2_000;
 
 /// What breaks readers.
-const TOKENS: [&str; 34] = [
+const TOKENS: [&str; 36] = [
+    "}\n{",
+    "{\"incident_id\":\"x\",\"alert_type\":\"y\"}",
     "null",
     "NaN",
     "-Infinity",
@@ -136,6 +139,8 @@ fn read_by_all(headers: &HeaderMap, body: &[u8], mapping: &Mapping) -> usize {
     };
     let guess = Sender::recognised(headers, &content.value);
     let mut alerts = Vec::new();
+    let several = ours::several(&content, "target", known, now);
+    alerts.extend(several.into_iter().flatten().take(50).flatten());
     alerts.extend(Alert::read(content.text.as_bytes(), "target", known, now));
     for sender in [
         guess,

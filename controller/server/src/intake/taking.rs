@@ -12,8 +12,9 @@ use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::body::{NoContent, opened, read, tree_bytes};
+use super::body::{Content, NoContent, opened, read, tree_bytes};
 use super::bytes::Undecodable;
+use super::ours::{self, words};
 use super::report::{Report, State as Stands};
 use super::sender::{Reports, Sender};
 use super::unreadable::Kept;
@@ -175,6 +176,11 @@ struct Desk<'a> {
 /// What one body came to.
 #[derive(Default)]
 struct Tally {
+    /// How many alerts were in it, and how many its sender left out.
+    received: usize,
+    truncated: u64,
+    /// The id of the first that could be read.
+    key: Option<String>,
     rows: Vec<Value>,
     unreadable: Vec<String>,
     /// Why an alert could not be taken in now.
@@ -209,7 +215,7 @@ impl Desk<'_> {
             .sender
             .unwrap_or_else(|| Sender::recognised(headers, &content.value));
         if sender == Sender::AegisOps {
-            return self.ours(&content.text, bytes.len()).await;
+            return self.ours(&content, bytes.len()).await;
         }
         let ambiguous = content.twice.iter().find(|path| names_something(path));
         let read = match ambiguous {
@@ -249,18 +255,25 @@ impl Desk<'_> {
                 .events
                 .record(&about, EventType::Warning, TRUNCATED, message);
         }
-        let received = reports.all.len();
-        let mut key = None;
-        let mut tally = Tally::default();
+        let mut tally = Tally {
+            received: reports.all.len(),
+            truncated: reports.truncated,
+            ..Tally::default()
+        };
         for report in reports.all {
             match report {
                 Ok(report) => {
-                    key.get_or_insert_with(|| report.id.clone());
+                    tally.key.get_or_insert_with(|| report.id.clone());
                     self.one(sender, report, &mut tally).await;
                 }
                 Err(why) => tally.unreadable.push(why),
             }
         }
+        self.answer(sender, tally, body, size).await
+    }
+
+    /// Keeps what could not be read of a body with several alerts, and says what became of each.
+    async fn answer(&self, sender: Sender, tally: Tally, body: &Value, size: usize) -> Response {
         if !tally.unreadable.is_empty() {
             let mut why = tally.unreadable.join("; ");
             if tally.unreadable.len() > 1 {
@@ -276,15 +289,15 @@ impl Desk<'_> {
         if let Some(why) = tally
             .unreadable
             .first()
-            .filter(|_| tally.unreadable.len() == received)
+            .filter(|_| tally.unreadable.len() == tally.received)
         {
             return refused(sender, why);
         }
         if sender == Sender::PagerDuty {
-            let answer = json!({"status": "success", "message": "Event processed", "dedup_key": key});
+            let answer = json!({"status": "success", "message": "Event processed", "dedup_key": tally.key});
             return (StatusCode::ACCEPTED, Json(answer)).into_response();
         }
-        let answer = json!({"received": received, "truncated": reports.truncated, "alerts": tally.rows,
+        let answer = json!({"received": tally.received, "truncated": tally.truncated, "alerts": tally.rows,
             "unreadable": tally.unreadable});
         Json(answer).into_response()
     }
@@ -331,7 +344,12 @@ impl Desk<'_> {
                 }
             }
         }
-        match take(self.state, self.store, &alert).await {
+        self.taken(sender, &alert, tally).await;
+    }
+
+    /// Takes one of several alerts in.
+    async fn taken(&self, sender: Sender, alert: &Alert, tally: &mut Tally) {
+        match take(self.state, self.store, alert).await {
             Ok(Taken { result, outcome }) => {
                 self.state.intake_metrics.count(sender, outcome.as_str());
                 tally.rows.push(
@@ -373,8 +391,8 @@ impl Desk<'_> {
         }
     }
 
-    /// One of our own alerts, answered as the contract has it.
-    async fn ours(&self, text: &str, size: usize) -> Response {
+    /// Our own alerts: one is answered as the contract has it, several as those of other senders.
+    async fn ours(&self, content: &Content, size: usize) -> Response {
         let (workloads, containers) = (self.state.store.list::<Workload>(), self.state.host.containers());
         let known = Known {
             workloads: &workloads,
@@ -382,10 +400,14 @@ impl Desk<'_> {
         };
         let now = aegis_clock::now();
         let target = &self.state.config.target_container;
-        let alert = match Alert::read(text.as_bytes(), target, known, now) {
+        if let Some(alerts) = ours::several(content, target, known, now) {
+            return self.several(alerts, &content.value, size).await;
+        }
+        let alert = match Alert::read(content.text.as_bytes(), target, known, now) {
             Ok(alert) => alert,
             Err(faults) => {
-                self.keep(Sender::AegisOps, &words(&faults), size, text).await;
+                self.keep(Sender::AegisOps, &words(&faults), size, &content.text)
+                    .await;
                 return Refusal::Fields(faults).into_response();
             }
         };
@@ -409,6 +431,25 @@ impl Desk<'_> {
                 refusal.into_response()
             }
         }
+    }
+
+    /// Each of several of our own alerts like a single one.
+    async fn several(&self, alerts: Vec<Result<Alert, String>>, body: &Value, size: usize) -> Response {
+        let sender = Sender::AegisOps;
+        let mut tally = Tally {
+            received: alerts.len(),
+            ..Tally::default()
+        };
+        for alert in alerts {
+            match alert {
+                Ok(alert) => {
+                    let source = self.source.place.clone();
+                    self.taken(sender, &Alert { source, ..alert }, &mut tally).await;
+                }
+                Err(why) => tally.unreadable.push(why),
+            }
+        }
+        self.answer(sender, tally, body, size).await
     }
 
     async fn no_content(&self, guess: Sender, why: NoContent, bytes: &[u8]) -> Response {
@@ -437,16 +478,7 @@ impl Desk<'_> {
                 let text = super::bytes::text(bytes);
                 let message = format!("the body must be a JSON object: {why}");
                 self.keep(guess, &message, bytes.len(), &text).await;
-                if guess != Sender::AegisOps {
-                    return refused(guess, &message);
-                }
-                return Refusal::from(Fault {
-                    place: "body",
-                    field: "".into(),
-                    kind: "json_invalid",
-                    message,
-                })
-                .into_response();
+                return refused(guess, &message);
             }
         };
         self.keep(guess, &reason, bytes.len(), "").await;
@@ -504,18 +536,19 @@ fn without_keys(body: &Value) -> String {
         .map_or_else(|| body.to_string(), |fields| plain(fields).to_string())
 }
 
-fn words(faults: &[Fault]) -> String {
-    let each = faults.iter().map(|fault| match &*fault.field {
-        "" => fault.message.clone(),
-        field => format!("{field}: {}", fault.message),
-    });
-    each.collect::<Vec<_>>().join("; ")
-}
-
 /// The answer to a body of which nothing can be read. None of these senders repeats after it: it would fail again, and the
 /// body is kept.
 fn refused(sender: Sender, why: &str) -> Response {
     let code = StatusCode::BAD_REQUEST;
+    if sender == Sender::AegisOps {
+        return Refusal::from(Fault {
+            place: "body",
+            field: "".into(),
+            kind: "json_invalid",
+            message: why.to_owned(),
+        })
+        .into_response();
+    }
     if sender == Sender::PagerDuty {
         let answer =
             json!({"status": "invalid event", "message": "Event object is invalid", "errors": [why]});

@@ -72,6 +72,94 @@ async fn numbers_that_no_program_holds_are_kept_as_they_were_written() {
     }
 }
 
+/// An alert of ours, as one line.
+fn alert(id: &str, container: &str) -> String {
+    json!({"incident_id": id, "alert_type": "x", "container_name": container}).to_string()
+}
+
+#[tokio::test]
+async fn several_of_our_own_alerts_are_read_from_a_list_and_line_by_line() {
+    let (a, b) = (alert("a", "web"), alert("b", "db"));
+    let pretty = |text: &str| {
+        let value: Value = serde_json::from_str(text).unwrap();
+        serde_json::to_string_pretty(&value).unwrap()
+    };
+    for body in [
+        format!("[{a}, {b}]"),
+        format!("{a}\n{b}\n"),
+        format!("{a}\r\n\r\n{b}"),
+        format!("{a}{b}"),
+        format!("{}\n{}", pretty(&a), pretty(&b)),
+        format!(
+            "{a}\n{}",
+            b.replace("\"x\"", "\"x\", \"value\": 1e400, \"more\": NaN")
+        ),
+    ] {
+        for path in ["/webhook", "/webhook/aegisops"] {
+            let server = host().await;
+            let answer = post(&server, path, body.clone()).await;
+            assert_eq!(answer.code, 200, "{body}: {}", answer.text);
+            let said = answer.json();
+            assert_eq!((&said["received"], &said["unreadable"]), (&json!(2), &json!([])));
+            assert_eq!(said["alerts"][1]["outcome"], "opened", "{said}");
+            let mut opened = opened(&server);
+            opened.sort();
+            assert_eq!(opened, ["x about db (b)", "x about web (a)"], "{body}");
+        }
+    }
+    let server = host().await;
+    let over = alert("a", "web").replace("{", "{\"status\": \"resolved\", ");
+    let answer = post(&server, "/webhook", format!("[{a}, {a}, {over}, {over}]")).await;
+    let rows = answer.json()["alerts"].as_array().unwrap().clone();
+    let outcomes: Vec<&str> = rows.iter().map(|row| row["outcome"].as_str().unwrap()).collect();
+    assert_eq!(
+        outcomes,
+        ["opened", "repeated", "ended", "ended"],
+        "in their order"
+    );
+}
+
+#[tokio::test]
+async fn i10_what_is_bad_among_several_of_our_own_alerts_is_kept_and_the_others_are_taken() {
+    let (good, twice) = (
+        alert("a", "web"),
+        alert("b", "web").replace('}', ", \"container_name\": \"db\"}"),
+    );
+    for (body, why) in [
+        (
+            format!("[{{\"incident_id\": \"n\"}}, {good}]"),
+            "[0]: alert_type: Field required",
+        ),
+        (format!("[{good}, {twice}]"), "[1]: container_name"),
+        (format!("[{good}, 7]"), "[1] is no JSON object"),
+        (
+            format!("{good}\n{{\"incident_id\": \"n\", \"alert"),
+            "[1] is no JSON object",
+        ),
+        (format!("{{nonsense\n{good}"), "[0] is no JSON object"),
+        (
+            format!("{good}\n{}1", "{\"a\":".repeat(300)),
+            "[1] is no JSON object",
+        ),
+    ] {
+        let server = host().await;
+        let answer = post(&server, "/webhook", body.clone()).await;
+        assert_eq!(answer.code, 200, "{body}: {}", answer.text);
+        assert_eq!(opened(&server), ["x about web (a)"], "{body}");
+        let said = answer.json()["unreadable"][0].as_str().unwrap().to_owned();
+        assert!(said.starts_with(why), "{body}: {said}");
+        let kept = server.get("/intake/unreadable").await.json();
+        assert_eq!(kept.as_array().unwrap().len(), 1, "{body}: {kept}");
+        assert!(kept[0]["reason"].as_str().unwrap().starts_with(why), "{kept}");
+    }
+    for none in ["[]", "[1]", "[{}]", "{}\n{}", "{nonsense\n{nonsense"] {
+        let server = host().await;
+        assert_eq!(post(&server, "/webhook", none).await.code, 422, "{none}");
+        let kept = server.get("/intake/unreadable").await.json();
+        assert_eq!(kept.as_array().unwrap().len(), 1, "{none}: {kept}");
+    }
+}
+
 #[tokio::test]
 async fn i10_what_cannot_be_read_is_kept_reported_and_answered_so_that_no_sender_repeats_it() {
     for (path, headers, body, code) in [
@@ -313,6 +401,16 @@ async fn a_dry_run_says_what_a_body_would_become_and_changes_nothing() {
             .unwrap()
             .contains("mapping.alertType"),
         "{said}"
+    );
+    let two = base64::engine::general_purpose::STANDARD.encode(format!("[{}, {{}}]", alert("a", "web")));
+    let said = server
+        .ask("POST", "/intake/test", Some(json!({"body": two})))
+        .await
+        .json();
+    assert_eq!(said["alerts"][0]["incident_id"], "a", "{said}");
+    assert_eq!(
+        said["unreadable"],
+        json!(["[1]: incident_id: Field required; alert_type: Field required"])
     );
     let spec = json!({"format": "Mapped", "mapping": {"alertType": ["$.site"]}});
     let answer = server
