@@ -9,6 +9,7 @@ mod bytes;
 mod cloud_events;
 pub(crate) mod desk;
 mod endings;
+mod forms;
 mod grafana;
 mod instruments;
 mod mapped;
@@ -18,6 +19,7 @@ mod proof;
 mod released;
 pub(crate) mod report;
 mod sender;
+mod sns;
 mod taking;
 mod unreadable;
 

@@ -198,8 +198,17 @@ async fn unreadable(json: bool, session: &Session) -> Result<(), CliError> {
         Some(other) => other.to_string(),
         None => String::new(),
     };
-    let rows = rows
+    let cells = rows
         .iter()
         .map(|row| names.iter().map(|name| cell(row, name)).collect());
-    session.console.write(&aligned(&header, rows.collect()))
+    session.console.write(&aligned(&header, cells.collect()))?;
+    // Whole: it is to be opened.
+    for row in &rows {
+        if let (Some(open), Some(count)) = (row.get("open").and_then(Value::as_str), row.get("counted")) {
+            session
+                .console
+                .line(format!("{count}: for you to open: {}", text::line(open)))?;
+        }
+    }
+    Ok(())
 }

@@ -6,14 +6,14 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::bytes::{self, Undecodable};
-use super::cloud_events;
+use super::sender::Sender;
+use super::sns::{self, Question};
+use super::{cloud_events, forms};
 use crate::body::ALERT_LIMIT;
 use crate::compat::read_value;
 
 /// Most bytes that a body may take once it is read; see [`tree_bytes`]. Some 3,000 alerts with twenty labels each.
 const TREE: usize = 20 << 20;
-/// Most fields of a form.
-const FIELDS: usize = 1000;
 
 /// A body that was read.
 #[derive(Debug)]
@@ -23,6 +23,31 @@ pub(super) struct Content {
     pub(super) text: String,
     /// Paths of keys that are there twice with different values.
     pub(super) twice: Vec<Vec<String>>,
+    /// About how many bytes more it takes once what is packed in it is unpacked.
+    pub(super) packed: usize,
+    /// What was around the message that this is.
+    around: Option<Map<String, Value>>,
+}
+
+impl Content {
+    /// As mappings see it: a message with what was around it, where nothing in it has the same name.
+    pub(super) fn of_sender(self, sender: Sender) -> Self {
+        match (self.around, self.value) {
+            (Some(mut around), Value::Object(fields)) if sender == Sender::Mapped => {
+                around.extend(fields);
+                Self {
+                    value: Value::Object(around),
+                    around: None,
+                    ..self
+                }
+            }
+            (around, value) => Self {
+                value,
+                around,
+                ..self
+            },
+        }
+    }
 }
 
 /// Why a body is no value.
@@ -32,11 +57,13 @@ pub(super) enum NoContent {
     Packed(Undecodable),
     /// It has more values than so many bytes of memory hold.
     TooMany(usize),
-    /// It is neither JSON nor a form.
+    /// It is neither JSON nor a form that can be read.
     Neither(String),
+    /// It asks something of a person.
+    Asks(Question),
 }
 
-/// The value of a body. A form is an object of its fields; JSON in a form's `payload` is that.
+/// The value of a body. A form is an object of its fields; JSON in a form's `payload`, and in a message of Amazon SNS, is that.
 pub(super) fn content(headers: &HeaderMap, body: &[u8]) -> Result<Content, NoContent> {
     read(headers, opened(headers, body)?)
 }
@@ -53,18 +80,43 @@ pub(super) fn opened(headers: &HeaderMap, body: &[u8]) -> Result<String, NoConte
 }
 
 /// About how many bytes a text takes as a tree of values, beside copies of the text: an object has a node with room for eleven
-/// entries, however few it has. Signs within strings count as well, so it is rather too much.
+/// entries, however few it has. Signs within strings count as well, also escaped ones, as JSON within a form or within JSON has
+/// them, so it is rather too much.
 pub(super) fn tree_bytes(text: &str) -> usize {
-    let values: usize = text
-        .bytes()
-        .map(|byte| match byte {
-            b'{' => 700,
-            b'[' => 160,
-            b',' | b':' => 48,
-            _ => 0,
-        })
-        .sum();
+    let mut rest = text.as_bytes();
+    let mut values: usize = 0;
+    while let Some((byte, after)) = rest.split_first() {
+        let weight = match byte {
+            b'%' => after.get(..2).map_or(0, escaped_weight),
+            b'\\' => after
+                .strip_prefix(b"u00")
+                .and_then(|digits| digits.get(..2))
+                .map_or(0, escaped_weight),
+            plain => weight(*plain),
+        };
+        values = values.saturating_add(weight);
+        rest = after;
+    }
     values.saturating_add(text.len().saturating_mul(3))
+}
+
+/// About how many bytes come of a sign of JSON.
+fn weight(byte: u8) -> usize {
+    match byte {
+        b'{' => 700,
+        b'[' => 160,
+        b',' | b':' => 48,
+        _ => 0,
+    }
+}
+
+fn escaped_weight(digits: &[u8]) -> usize {
+    match digits {
+        b"7b" | b"7B" => weight(b'{'),
+        b"5b" | b"5B" => weight(b'['),
+        b"2c" | b"2C" | b"3a" | b"3A" => weight(b','),
+        _ => 0,
+    }
 }
 
 fn header(headers: &HeaderMap, name: HeaderName) -> &str {
@@ -77,35 +129,74 @@ fn header(headers: &HeaderMap, name: HeaderName) -> &str {
 /// The value of a body that was opened.
 pub(super) fn read(headers: &HeaderMap, text: String) -> Result<Content, NoContent> {
     let binary = cloud_events::is_binary(headers);
-    let (value, twice, text) = match json(&text) {
-        Ok((value, twice, text)) => (value, twice, text),
-        Err(why) => match form(header(headers, CONTENT_TYPE), &text) {
-            _ if !binary && let Some(read) = line_by_line(&text) => read,
-            Some(value) => {
-                let text = value.to_string();
-                (value, Vec::new(), text)
-            }
-            // Data of an event need not be JSON.
-            None if binary && text.trim().is_empty() => (Value::Null, Vec::new(), String::new()),
-            None if binary => (Value::from(text), Vec::new(), String::new()),
-            None => return Err(NoContent::Neither(why)),
-        },
+    let (value, twice, text) = parsed(headers, text, binary)?;
+    if let Some(question) = sns::question(&value) {
+        return Err(NoContent::Asks(question));
+    }
+    let message = sns::message(&value).and_then(|(message, around)| Some((inner_json(message)?, around)));
+    let ((value, twice, text), around) = match message {
+        Some((message, around)) => (message, Some(around)),
+        None => ((value, twice, text), None),
     };
     let value = if binary {
         cloud_events::structured(headers, (!value.is_null()).then_some(value))
     } else {
         value
     };
-    Ok(Content { value, text, twice })
+    let packed = cloud_events::packed_bytes(&value);
+    if packed > TREE {
+        return Err(NoContent::TooMany(TREE));
+    }
+    Ok(Content {
+        value,
+        text,
+        twice,
+        packed,
+        around,
+    })
+}
+
+fn parsed(headers: &HeaderMap, text: String, binary: bool) -> Result<Json, NoContent> {
+    let why = match json(&text) {
+        Ok(read) => return Ok(read),
+        Err(why) => why,
+    };
+    if !binary && let Some(read) = line_by_line(&text) {
+        return Ok(read);
+    }
+    match forms::fields(header(headers, CONTENT_TYPE), &text) {
+        Some(Ok(fields)) => Ok(of_form(fields)),
+        // Data of an event need not be JSON.
+        _ if binary && text.trim().is_empty() => Ok((Value::Null, Vec::new(), String::new())),
+        _ if binary => Ok((Value::from(text), Vec::new(), String::new())),
+        Some(Err(why)) => Err(NoContent::Neither(why)),
+        None => Err(NoContent::Neither(why)),
+    }
 }
 
 type Json = (Value, Vec<Vec<String>>, String);
 
 /// The object or list of a text within a body, where it is one of JSON or of almost JSON.
 pub(super) fn inner(text: &str) -> Option<Value> {
+    inner_json(text).map(|(value, _, _)| value)
+}
+
+fn inner_json(text: &str) -> Option<Json> {
     let is_some = text.trim_start().starts_with(['{', '[']);
-    let (value, _, _) = is_some.then(|| json(text).ok())??;
-    Some(value)
+    is_some.then(|| json(text).ok())?
+}
+
+/// The fields of a form as an object; JSON in its `payload` is that.
+fn of_form(fields: Map<String, Value>) -> Json {
+    let payload = fields.get("payload").and_then(Value::as_str);
+    let payload = payload
+        .and_then(inner_json)
+        .filter(|(value, _, _)| value.is_object());
+    payload.unwrap_or_else(|| {
+        let value = Value::Object(fields);
+        let text = value.to_string();
+        (value, Vec::new(), text)
+    })
 }
 
 /// JSON, or what is almost JSON; the error is about the text as it came, unless a number in it has to be mended.
@@ -152,29 +243,6 @@ fn lines(text: &str) -> Option<Vec<String>> {
     Some(lines().zip(read).map(text).collect())
 }
 
-fn form(content_type: &str, text: &str) -> Option<Value> {
-    let says_so = content_type
-        .trim()
-        .to_ascii_lowercase()
-        .starts_with("application/x-www-form-urlencoded");
-    let text = text.trim();
-    // Without a word about it: nothing but a form has a name and = before any sign of JSON.
-    let looks_so = content_type.is_empty()
-        && text
-            .split_once('=')
-            .is_some_and(|(name, _)| !name.is_empty() && !name.contains(['{', '[', '"', ' ', '<', '\n']));
-    if text.is_empty() || !(says_so || looks_so) {
-        return None;
-    }
-    let mut fields = Map::new();
-    for (name, value) in form_urlencoded::parse(text.as_bytes()).take(FIELDS) {
-        fields.insert(name.into_owned(), Value::from(value.into_owned()));
-    }
-    let payload = fields.get("payload").and_then(Value::as_str);
-    let payload = payload.and_then(inner).filter(Value::is_object);
-    Some(payload.unwrap_or(Value::Object(fields)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +252,11 @@ mod tests {
         let headers = HeaderMap::new();
         let objects = format!("[{}1]", r#"{"":{"":{}}},"#.repeat(70_000));
         let keys = format!("{{{}\"z\":1}}", r#""":[],"#.repeat(150_000));
-        for text in [objects, keys, "[".repeat(1 << 20)] {
+        let mut quoted: String = form_urlencoded::byte_serialize(objects.as_bytes()).collect();
+        quoted.truncate(1 << 20);
+        let mut escaped = objects.replace('{', "\\u007b");
+        escaped.truncate(1 << 20);
+        for text in [objects, keys, "[".repeat(1 << 20), quoted, escaped] {
             assert!(text.len() <= ALERT_LIMIT);
             let refused = opened(&headers, text.as_bytes());
             assert!(matches!(refused, Err(NoContent::TooMany(_))), "{}", &text[..20]);
@@ -204,5 +276,26 @@ mod tests {
         assert!(text.len() > ALERT_LIMIT * 9 / 10);
         let read = content(&HeaderMap::new(), text.as_bytes()).unwrap();
         assert_eq!(read.value["alerts"].as_array().unwrap().len(), most);
+    }
+
+    #[test]
+    fn i12_what_is_packed_in_events_is_counted_before_it_is_unpacked() {
+        use base64::Engine as _;
+        let event = |data: &str| {
+            let data = base64::engine::general_purpose::STANDARD.encode(data);
+            serde_json::json!({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data_base64": data})
+        };
+        let headers = HeaderMap::new();
+        let many = event(&format!("[{}1]", "{},".repeat(200_000))).to_string();
+        assert!(many.len() <= ALERT_LIMIT && opened(&headers, many.as_bytes()).is_ok());
+        assert!(matches!(
+            content(&headers, many.as_bytes()),
+            Err(NoContent::TooMany(_))
+        ));
+        let line = r#"{"at": "2026-11-29T10:00:00Z", "level": "error", "text": "it is slow"}"#;
+        let usual = event(&format!("[{}1]", format!("{line},").repeat(1000)));
+        let list = serde_json::json!([usual, usual]).to_string();
+        let read = content(&headers, list.as_bytes()).unwrap();
+        assert!(read.packed > 2_000_000, "{}", read.packed);
     }
 }

@@ -157,6 +157,19 @@ fn report(event: &Map<String, Value>) -> Result<Report, String> {
     })
 }
 
+/// About how many bytes the data in base64 takes once it is unpacked: nothing of it shows in the body.
+pub(super) fn packed_bytes(body: &Value) -> usize {
+    let events = match body {
+        Value::Array(events) => events.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    let packed = events
+        .iter()
+        .filter_map(|event| event.get("data_base64")?.as_str());
+    let unpacked = packed.filter_map(|packed| STANDARD.decode(packed).ok());
+    unpacked.map(|data| body::tree_bytes(&bytes::text(&data))).sum()
+}
+
 /// The data, unpacked where it is a text of JSON or base64.
 fn data(event: &Map<String, Value>) -> Value {
     let packed = event.get("data_base64").and_then(Value::as_str);

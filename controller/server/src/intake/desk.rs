@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::content;
+use super::body::{NoContent, content};
 use super::ours::{self, words};
 use super::report::{Report, State as Stands};
 use super::sender::Sender;
@@ -115,9 +115,13 @@ fn tried(
 ) -> Value {
     let content = match content(headers, bytes) {
         Ok(content) => content,
+        Err(NoContent::Asks(question)) => {
+            return json!({"sender": null, "alerts": [], "unreadable": [question.why]});
+        }
         Err(why) => return json!({"sender": null, "alerts": [], "unreadable": [format!("{why:?}")]}),
     };
     let sender = sender.unwrap_or_else(|| Sender::recognised(headers, &content.value));
+    let content = content.of_sender(sender);
     let (workloads, containers) = (state.store.list::<Workload>(), state.host.containers());
     let known = Known {
         workloads: &workloads,

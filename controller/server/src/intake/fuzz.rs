@@ -23,7 +23,9 @@ const ROUNDS: u64 = 4;
 const WHOLE: u64 = 2_000;
 
 /// What breaks readers.
-const TOKENS: [&str; 36] = [
+const TOKENS: [&str; 38] = [
+    "--payload\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n",
+    "\"TopicArn\":\"x\",\"MessageId\":\"y\",\"Message\":\"{}\",",
     "}\n{",
     "{\"incident_id\":\"x\",\"alert_type\":\"y\"}",
     "null",
@@ -61,7 +63,8 @@ const TOKENS: [&str; 36] = [
     "payload=%7B%7D&",
     "\u{202e}",
 ];
-const HEADERS: [(&str, &str); 10] = [
+const HEADERS: [(&str, &str); 11] = [
+    ("content-type", "multipart/form-data; boundary=payload"),
     ("content-encoding", "gzip"),
     ("content-encoding", "deflate"),
     ("content-encoding", "gzip, gzip, gzip"),

@@ -207,13 +207,15 @@ impl Desk<'_> {
             Err(why) => Err(why),
         };
         let content = match opened.and_then(|text| read(headers, text)) {
-            Ok(content) => content,
+            Ok(content) if share.grow(content.packed) => content,
+            Ok(_) => return Refusal::from(Status::no_room()).into_response(),
             Err(why) => return self.no_content(guess, why, &bytes).await,
         };
         let sender = self
             .source
             .sender
             .unwrap_or_else(|| Sender::recognised(headers, &content.value));
+        let content = content.of_sender(sender);
         if sender == Sender::AegisOps {
             return self.ours(&content, bytes.len()).await;
         }
@@ -280,7 +282,7 @@ impl Desk<'_> {
                 why = format!("{} alerts: {why}", tally.unreadable.len());
             }
             let alerts = tally.unreadable.len();
-            self.keep_alerts(sender, alerts, &why, size, &without_keys(body))
+            self.keep_alerts(sender, alerts, &why, size, &without_keys(body), None)
                 .await;
         }
         if let Some(refusal) = tally.refused {
@@ -474,6 +476,12 @@ impl Desk<'_> {
                     most >> 20
                 ),
             ),
+            NoContent::Asks(question) => {
+                let text = super::bytes::text(bytes);
+                self.keep_alerts(guess, 1, &question.why, bytes.len(), &text, question.open)
+                    .await;
+                return refused(guess, &question.why);
+            }
             NoContent::Neither(why) => {
                 let text = super::bytes::text(bytes);
                 let message = format!("the body must be a JSON object: {why}");
@@ -487,11 +495,19 @@ impl Desk<'_> {
 
     /// Keeps a body that could not be read, and reports it.
     async fn keep(&self, sender: Sender, reason: &str, size: usize, body: &str) {
-        self.keep_alerts(sender, 1, reason, size, body).await;
+        self.keep_alerts(sender, 1, reason, size, body, None).await;
     }
 
-    /// The same with a body of which so many alerts could not be read.
-    async fn keep_alerts(&self, sender: Sender, alerts: usize, reason: &str, size: usize, body: &str) {
+    /// The same with a body of which so many alerts could not be read. `open`: an address that is for a person to open.
+    async fn keep_alerts(
+        &self,
+        sender: Sender,
+        alerts: usize,
+        reason: &str,
+        size: usize,
+        body: &str,
+        open: Option<String>,
+    ) {
         let alerts = u64::try_from(alerts).unwrap_or(u64::MAX);
         self.state.intake_metrics.unreadable(sender, alerts);
         let reason: String = reason.chars().filter(|c| !c.is_control()).take(REASON).collect();
@@ -502,6 +518,7 @@ impl Desk<'_> {
             reason: reason.clone(),
             bytes: size,
             body: body.to_owned(),
+            open,
             counted: 0,
         };
         let written = self

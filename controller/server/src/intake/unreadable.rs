@@ -41,6 +41,9 @@ pub(crate) struct Kept {
     pub(crate) bytes: usize,
     /// Its beginning.
     pub(crate) body: String,
+    /// An address that a person has to open, if they want to hear from the sender: what it holds is for them, and stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) open: Option<String>,
     /// How many alerts could not be read until then, since the state directory was made, those of this body among them. Where
     /// there is a gap, some were not kept.
     #[serde(default)]
@@ -267,6 +270,7 @@ mod tests {
             reason: format!("{n}"),
             bytes: 3,
             body: "é".repeat(BODY) + " password=hunter2hunter2",
+            open: None,
             counted: 0,
         }
     }

@@ -144,3 +144,26 @@ async fn a_dry_run_sends_the_body_byte_for_byte_and_shows_what_became_of_it() {
     assert_eq!(sent["spec"]["mapping"]["alertType"], json!(["$.a"]));
     assert_eq!(sent["headers"], json!({"x-a": "b"}));
 }
+
+#[tokio::test]
+async fn an_address_that_is_for_a_person_to_open_is_shown_whole() {
+    let server = MockServer::start().await;
+    let open = format!("https://sns.eu-west-1.amazonaws.com/?Token={}", "2336".repeat(64));
+    let row = json!({"at": "2026-11-29T10:00:00Z", "source": "webhook", "sender": "aegisops", "bytes": 9, "counted": 7,
+        "reason": "Amazon SNS asks", "body": "{}", "open": open});
+    let other = json!({"counted": 6, "reason": "no JSON"});
+    answers(
+        &server,
+        "GET",
+        "/intake/unreadable",
+        json_body(&json!([row, other])),
+    )
+    .await;
+    let run = aegisctl(&server.uri(), &["intake", "unreadable"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        run.out.contains(&format!("7: for you to open: {open}\n")),
+        "{run:?}"
+    );
+    assert_eq!(run.out.matches("for you to open").count(), 1, "{run:?}");
+}

@@ -6,6 +6,112 @@ use hmac::Mac as _;
 
 const LEAST: &str = r#"{"incident_id": "i", "alert_type": "x", "container_name": "web"}"#;
 
+const PARTS: &[(&str, &str)] = &[("content-type", "multipart/form-data; boundary=\"--x y\"")];
+
+/// A form in parts.
+fn parts(fields: &[(&str, &str)]) -> Vec<u8> {
+    let part = |(name, value): &(&str, &str)| {
+        let name = name.replace(": \"", ": ");
+        let quote = if name.contains("Content-Type") { "" } else { "\"" };
+        format!("----x y\r\nContent-Disposition: form-data; name=\"{name}{quote}\r\n\r\n{value}\r\n")
+    };
+    let body: String = fields.iter().map(part).collect();
+    (body + "----x y--\r\n").into_bytes()
+}
+
+/// What Amazon SNS sends.
+fn sns(kind: &str, message: &str) -> Vec<u8> {
+    let open =
+        "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37fb687f5d51e6e2425e";
+    let mut body = json!({"Type": kind, "MessageId": "165545c9", "TopicArn": "arn:aws:sns:eu-west-1:1:alerts", "Subject": "ALARM: web",
+        "Message": message, "Timestamp": "2026-11-29T10:00:00.000Z", "Signature": "EXAMPLE", "SignatureVersion": "1"});
+    if kind != "Notification" {
+        body["Token"] = "2336412f37fb687f5d51e6e2425e".into();
+        body["SubscribeURL"] = open.into();
+    }
+    body.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn i10_a_question_of_amazon_sns_is_kept_with_what_a_person_has_to_do() {
+    for (kind, says) in [
+        ("SubscriptionConfirmation", "asks whether its topic may send here"),
+        ("UnsubscribeConfirmation", "sends nothing here any more"),
+    ] {
+        for (path, code) in [("/webhook", 422), ("/webhook/cellar", 400)] {
+            let server = host().await;
+            let answer = post(&server, path, sns(kind, "You have chosen to subscribe.")).await;
+            assert_eq!(answer.code, code, "{}", answer.text);
+            assert!(incidents(&server).is_empty());
+            let kept = server.get("/intake/unreadable").await.json();
+            let why = kept[0]["reason"].as_str().unwrap();
+            assert!(
+                why.contains(says) && why.contains("open its SubscribeURL"),
+                "{why}"
+            );
+            let open = kept[0]["open"].as_str().unwrap();
+            assert!(open.ends_with("Token=2336412f37fb687f5d51e6e2425e"), "{open}");
+            assert!(!kept[0]["body"].as_str().unwrap().contains("2336412f"), "{kept}");
+            let (_, events) = server.events.list();
+            assert!(
+                events.iter().any(|event| event.message.contains(says)),
+                "{events:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_amazon_sns_is_what_is_in_it_and_mappings_see_both() {
+    let server = host().await;
+    let group = sns("Notification", fixture(0));
+    assert_eq!(post(&server, "/webhook", group).await.code, 200);
+    assert_eq!(incidents(&server).len(), 2);
+    let server = host().await;
+    let two = format!("[{}, {}]", alert("a", "web"), alert("b", "db"));
+    assert_eq!(
+        post(&server, "/webhook", sns("Notification", &two)).await.json()["received"],
+        2
+    );
+    let mapping = json!({"alertType": ["$.AlarmName"], "id": ["$.AlarmName"], "container": ["$.Trigger.Name"],
+        "status": ["$.NewStateValue"], "resolved": ["OK"], "logs": ["$.Subject"]});
+    create(
+        &server,
+        "AlertSource",
+        "cloudwatch",
+        json!({"format": "Mapped", "mapping": mapping}),
+    )
+    .await;
+    let alarm = r#"{"AlarmName": "slow", "NewStateValue": "ALARM", "Trigger": {"Name": "worker"}}"#;
+    let answer = post(&server, "/webhook/cloudwatch", sns("Notification", alarm)).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    let slow = incidents(&server)
+        .into_iter()
+        .find(|incident| incident.spec.alert_type == "slow")
+        .unwrap();
+    assert_eq!(
+        (slow.spec.logs.as_str(), slow.spec.source.incident_id.as_str()),
+        ("ALARM: web", "cloudwatch-slow")
+    );
+    let text = post(&server, "/webhook", sns("Notification", "disk is full")).await;
+    assert_eq!(text.code, 422, "{}", text.text);
+}
+
+#[tokio::test]
+async fn a_form_in_parts_that_is_cut_off_says_so() {
+    let whole = parts(&[("incident_id", "i"), ("alert_type", "x")]);
+    let (cut, _) = whole.split_at(whole.len() - 20);
+    let without = &[("content-type", "multipart/form-data")][..];
+    for (headers, body) in [(PARTS, cut), (without, whole.as_slice())] {
+        let server = host().await;
+        let answer = post_with(&server, "/webhook", headers, body).await;
+        assert_eq!(answer.code, 422, "{}", answer.text);
+        assert!(answer.text.contains("multipart/form-data: "), "{}", answer.text);
+        let kept = server.get("/intake/unreadable").await.json();
+        assert_eq!(kept.as_array().unwrap().len(), 1, "{kept}");
+    }
+}
+
 #[tokio::test]
 async fn bodies_are_read_packed_marked_broken_and_without_a_type() {
     let utf16: Vec<u8> = [0xff, 0xfe]
@@ -29,6 +135,10 @@ async fn bodies_are_read_packed_marked_broken_and_without_a_type() {
             &[("content-type", "application/x-www-form-urlencoded")],
             b"payload=%7B%22incident_id%22%3A%22i%22%2C%22alert_type%22%3A%22x%22%2C%22container_name%22%3A%22web%22%7D".to_vec(),
         ),
+        (PARTS, parts(&[("incident_id", "i"), ("alert_type", "x"), ("container_name", "web")])),
+        (PARTS, parts(&[("payload", LEAST), ("thumb\"; filename=\"a.jpg\"\r\nContent-Type: \"image/jpeg", "\u{1}\u{2}")])),
+        (PARTS, parts(&[("payload\"; filename=\"a.json\"\r\nContent-Type: \"application/json", LEAST)])),
+        (&[("content-type", "text/plain; charset=UTF-8")], sns("Notification", LEAST)),
     ] {
         let server = host().await;
         let shown = String::from_utf8_lossy(&body).into_owned();
