@@ -15,6 +15,7 @@ mod instruments;
 mod mapped;
 mod ours;
 mod pagerduty;
+mod pagerduty_webhook;
 mod proof;
 mod released;
 pub(crate) mod report;

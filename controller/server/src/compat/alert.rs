@@ -326,6 +326,7 @@ pub(crate) fn names_something(path: &[String]) -> bool {
         "customdetails",
         "status",
         "eventaction",
+        "eventtype",
     ];
     path.last().is_some_and(|last| {
         HOLDERS.contains(&key(last).as_str()) || names::decides(&["labels".to_owned(), last.clone()])
@@ -633,11 +634,15 @@ mod tests {
         );
         assert_eq!(
             at(json!({"timestamp": 0, "startsAt": 1_769_860_800})),
-            (noon, "timestamp".to_owned())
+            (noon.clone(), "timestamp".to_owned())
         );
         assert_eq!(
             at(json!({"startsAt": "0001-01-01T00:00:00Z"})),
             (None, "startsAt".to_owned())
+        );
+        assert_eq!(
+            at(json!({"timestamp": "2026-01-31", "startsAt": "Sat, 31 Jan 2026 12:00:00 GMT"})),
+            (noon, "timestamp".to_owned())
         );
         assert_eq!(
             at(json!({"timestamp": "2099-01-01T00:00:00Z"})),

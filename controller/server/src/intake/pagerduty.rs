@@ -1,4 +1,4 @@
-//! PagerDuty's Events API, version 2: `trigger`, `acknowledge`, `resolve`, distinguished by the `dedup_key`. The routing key is
+//! PagerDuty's Events API, version 2, which its senders write: `trigger`, `acknowledge`, `resolve`, distinguished by the `dedup_key`. The routing key is
 //! a secret, and is not kept. <https://developer.pagerduty.com/docs/events-api-v2-overview>. Pure.
 
 use serde_json::{Map, Value};
@@ -58,6 +58,8 @@ pub(super) fn read(fields: &Map<String, Value>) -> Result<Report, String> {
     let links = fields.get("links").and_then(Value::as_array);
     let first = links.and_then(|links| text(links.first()?.as_object()?, "href"));
     Ok(Report {
+        // PagerDuty's own webhooks, which have other ids, know it by this.
+        fingerprint: Some(id.clone()),
         id,
         alert_type,
         state,

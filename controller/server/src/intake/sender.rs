@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use serde_json::Value;
 
 use super::report::Report;
-use super::{alertmanager, cloud_events, grafana, mapped, pagerduty};
+use super::{alertmanager, cloud_events, grafana, mapped, pagerduty, pagerduty_webhook};
 
 /// A kind of sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +88,7 @@ impl Sender {
             Self::Grafana
         } else if alertmanager::is_one(fields) {
             Self::Alertmanager
-        } else if pagerduty::is_one(fields) {
+        } else if pagerduty::is_one(fields) || pagerduty_webhook::is_one(fields) {
             Self::PagerDuty
         } else {
             Self::AegisOps
@@ -104,6 +104,9 @@ impl Sender {
         let (all, truncated) = match self {
             Self::Alertmanager => (alertmanager::read(fields()?)?, alertmanager::truncated(fields()?)),
             Self::Grafana => (grafana::read(fields()?)?, alertmanager::truncated(fields()?)),
+            Self::PagerDuty if pagerduty_webhook::is_one(fields()?) => {
+                (vec![Ok(pagerduty_webhook::read(fields()?)?)], 0)
+            }
             Self::PagerDuty => (vec![Ok(pagerduty::read(fields()?)?)], 0),
             Self::CloudEvents => (cloud_events::read(body)?, 0),
             Self::Mapped | Self::AegisOps => {

@@ -14,7 +14,7 @@ mod readers;
 mod sequences;
 mod wire;
 
-pub(super) const FIXTURES: [(&str, &str); 12] = [
+pub(super) const FIXTURES: [(&str, &str); 13] = [
     ("alertmanager", include_str!("fixtures/alertmanager_group.json")),
     ("grafana", include_str!("fixtures/grafana_unified.json")),
     ("grafana", include_str!("fixtures/grafana_unified_test.json")),
@@ -30,6 +30,7 @@ pub(super) const FIXTURES: [(&str, &str); 12] = [
     ("kuma", include_str!("fixtures/mapped_kuma.json")),
     ("zabbix", include_str!("fixtures/mapped_zabbix.form")),
     ("cellar", include_str!("fixtures/mapped_many.json")),
+    ("pagerduty", include_str!("fixtures/pagerduty_webhook.json")),
 ];
 
 /// The body of a fixture by its number in [`FIXTURES`].

@@ -1,6 +1,7 @@
 //! Times as senders write them. Pure.
 
 use aegis_api::Time;
+use jiff::fmt::rfc2822;
 use serde_json::Value;
 
 /// Before this, it is no time of an alert but an empty field: year 1 as Go writes it, 0 and -1 in seconds since 1970.
@@ -14,7 +15,8 @@ pub(super) fn read(value: &Value, now: Time) -> Option<Time> {
         Value::String(text) => {
             let text = text.trim();
             let zoned = text.parse().or_else(|_| format!("{text}Z").parse());
-            zoned.ok().or_else(|| unix(text.parse().ok()?))
+            let zoned = zoned.ok().or_else(|| utc(text)).or_else(|| mail(text));
+            zoned.or_else(|| unix(text.parse().ok()?))
         }
         Value::Number(number) => unix(number.as_f64()?),
         _ => None,
@@ -23,6 +25,23 @@ pub(super) fn read(value: &Value, now: Time) -> Option<Time> {
     (FIRST..=now.saturating_add(AHEAD))
         .contains(&second)
         .then_some(time)
+}
+
+/// A time with a word for UTC, as `date` and Go print it: `2006-01-02 15:04:05 +0000 UTC`.
+fn utc(text: &str) -> Option<Time> {
+    let text = text
+        .strip_suffix("UTC")
+        .or_else(|| text.strip_suffix("GMT"))?
+        .trim_end();
+    let text = text.strip_suffix("+0000").unwrap_or(text).trim_end();
+    format!("{text}Z").parse().ok()
+}
+
+/// A time as mail and HTTP have it (RFC 2822, RFC 1123): `Mon, 02 Jan 2006 15:04:05 GMT`.
+fn mail(text: &str) -> Option<Time> {
+    // A wrong day of the week says nothing about the time.
+    let parser = rfc2822::DateTimeParser::new().relaxed_weekday(true);
+    parser.parse_timestamp(text).ok().map(Time)
 }
 
 /// Unix seconds, or milliseconds, microseconds, nanoseconds where they would be of the far future.
@@ -53,6 +72,20 @@ mod tests {
             json!("2026-01-31T12:00:00Z"),
             json!("2026-01-31T13:00:00+01:00"),
             json!("2026-01-31T12:00:00"),
+            json!("2026-01-31 12:00:00"),
+            json!("2026-01-31T12:00:00.000+0000"),
+            json!("2026-01-31 12:00:00 UTC"),
+            json!("2026-01-31 12:00:00 +0000 UTC"),
+            json!("2026-01-31T12:00:00 GMT"),
+            json!("Sat, 31 Jan 2026 12:00:00 +0000"),
+            json!("Sat, 31 Jan 2026 13:00:00 +0100"),
+            json!("Sat, 31 Jan 2026 12:00:00 GMT"),
+            json!("Sat, 31 Jan 2026 12:00:00 UT"),
+            json!("Sat, 31 Jan 2026 12:00:00 UTC"),
+            json!("Sat, 31 Jan 2026 12:00:00 Z"),
+            json!("Sat, 31 Jan 2026 07:00:00 EST"),
+            json!("31 Jan 2026 12:00 +0000"),
+            json!("Mon, 31 Jan 2026 12:00:00 GMT"),
             json!(1_769_860_800),
             json!("1769860800"),
             json!(1_769_860_800_000_i64),
@@ -82,6 +115,10 @@ mod tests {
             json!(4_070_908_800_i64),
             json!(1e300),
             json!("yesterday"),
+            json!("2026-01-31"),
+            json!("2026-01-31 UTC"),
+            json!("31 Jan 2026"),
+            json!("Mon, 01 Jan 0001 00:00:00 GMT"),
             json!(""),
             json!(true),
             json!(["2026-01-31T12:00:00Z"]),

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn each_senders_body_opens_what_it_reports_at_its_own_address_and_at_the_common_one() {
-    let cases: [(usize, &[&str]); 12] = [
+    let cases: [(usize, &[&str]); 13] = [
         (
             0,
             &[
@@ -38,11 +38,15 @@ async fn each_senders_body_opens_what_it_reports_at_its_own_address_and_at_the_c
         (9, &["Monitor is down about web (kuma-3)"]),
         (10, &["High CPU about web (zabbix-4711)"]),
         (11, &["Pump hot about web (cellar-1)"]),
+        (
+            12,
+            &["the queue of the shop grows about worker (pagerduty-QEXAMPLE1)"],
+        ),
     ];
     for (at, expected) in cases {
         let (name, body) = FIXTURES[at];
         let own = format!("/webhook/{name}");
-        let paths = if at < 8 {
+        let paths = if at < 8 || at == 12 {
             vec!["/webhook", own.as_str()]
         } else {
             vec![own.as_str()]
@@ -82,6 +86,21 @@ async fn what_senders_say_beside_the_type_is_kept_and_keys_are_not() {
     let incident = &incidents(&server)[0];
     assert_eq!(incident.spec.source.kind, "webhook/pagerduty");
     assert!(!serde_json::to_string(&**incident).unwrap().contains("samplekey"));
+    let server = host().await;
+    post(&server, "/webhook", fixture(12)).await;
+    let spec = &incidents(&server)[0].spec;
+    assert_eq!(spec.severity, aegis_api::incident::Severity::Critical);
+    assert_eq!(spec.starts_at.unwrap().to_string(), "2026-11-29T10:00:00Z");
+    assert_eq!(spec.source.url, "https://shop.example.org/incidents/QEXAMPLE1");
+    assert_eq!(spec.source.fingerprint, "pagerduty-shop-queue");
+    let labels = &spec.source.labels;
+    assert_eq!(
+        (
+            labels["labels.service"].as_str(),
+            labels["annotations.priority"].as_str()
+        ),
+        ("worker", "P2")
+    );
 }
 
 #[tokio::test]

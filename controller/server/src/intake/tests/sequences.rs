@@ -91,6 +91,72 @@ async fn events_of_pagerduty_are_one_incident_from_trigger_to_resolve_and_an_ack
 }
 
 #[tokio::test]
+async fn webhooks_of_pagerduty_are_one_incident_from_triggered_to_resolved() {
+    let server = host().await;
+    let event = |kind: &str| fixture(12).replace("incident.triggered", kind);
+    let note = json!({"event": {"event_type": "incident.annotated", "data": {"type": "incident_note", "id": "N", "content": "c",
+        "incident": {"id": "QEXAMPLE1", "summary": "s", "type": "incident_reference"}}}});
+    let ping = json!({"event": {"event_type": "pagey.ping", "data": {"type": "ping", "message": "hello"}}});
+    for quiet in [
+        event("incident.acknowledged"),
+        event("incident.resolved"),
+        note.to_string(),
+        ping.to_string(),
+    ] {
+        let answer = post(&server, "/webhook", quiet).await;
+        assert_eq!(answer.code, 202, "{}", answer.text);
+        assert!(incidents(&server).is_empty());
+    }
+    // The end came first; this began before it.
+    assert_eq!(post(&server, "/webhook", fixture(12)).await.code, 202);
+    assert!(incidents(&server).is_empty());
+    let again = fixture(12).replace("2026-11-29T10:0", "2026-11-29T11:0");
+    let event = |kind: &str| again.replace("incident.triggered", kind);
+    post(&server, "/webhook", again.clone()).await;
+    for noted in [
+        event("incident.acknowledged"),
+        event("incident.responder.added"),
+        note.to_string(),
+    ] {
+        post(&server, "/webhook", noted).await;
+    }
+    let noted = reasons(&server)
+        .into_iter()
+        .filter(|reason| reason == "Normal SenderNotes");
+    assert_eq!(noted.count(), 3);
+    assert_eq!(incidents(&server)[0].spec.source.resolved_at, None);
+    // What its own sender sends us, too, is the same trouble.
+    let twin = json!({"routing_key": "k", "event_action": "trigger", "dedup_key": "shop-queue", "payload": {"summary": "s", "component": "worker"}});
+    post(&server, "/webhook", twin.to_string()).await;
+    server.flush().await;
+    assert_eq!(
+        (incidents(&server).len(), incidents(&server)[0].spec.count),
+        (1, 2)
+    );
+    post(&server, "/webhook/pagerduty", event("incident.resolved")).await;
+    let over = incidents(&server)[0].spec.source.resolved_at.unwrap();
+    assert_eq!(over.to_string(), "2026-11-29T11:00:02Z");
+    for (odd, why) in [
+        (
+            event("service.updated"),
+            "event.event_type is \\\"service.updated\\\": events of incidents",
+        ),
+        (
+            again.replace("\"id\": \"QEXAMPLE1\",", ""),
+            "event.data.id is missing",
+        ),
+        (
+            again.replace("\"title\"", "\"other\""),
+            "event.data.title is missing",
+        ),
+    ] {
+        let answer = post(&server, "/webhook", odd).await;
+        assert_eq!(answer.code, 400, "{}", answer.text);
+        assert!(answer.text.contains(why), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn the_end_in_an_event_of_another_type_is_that_of_its_beginning() {
     let server = host().await;
     let event = |kind: &str, time: &str| {
