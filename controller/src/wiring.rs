@@ -403,6 +403,7 @@ fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {
         RagHits {
             earlier: rows(earlier),
             operations: rows(operations),
+            wordless: !aegis_brain::rag::has_words(text),
         }
     })
 }

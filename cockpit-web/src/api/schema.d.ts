@@ -3434,6 +3434,8 @@ export interface components {
             query: string;
             /** @description What is similar, best first, as the earlier system found and scored it. */
             retrieved: components["schemas"]["RagRow"][];
+            /** @description Whether there is no word in what was asked: nothing is similar to stop words and signs. */
+            wordless?: boolean;
         };
         /** @description An entry that retrieval found similar. */
         RagRow: {

@@ -44,6 +44,12 @@ impl Terms {
     }
 }
 
+/// Whether a text has a word to search for: nothing is similar to one of stop words and signs.
+pub fn has_words(text: &str) -> bool {
+    let kinds = [Terms::ScikitLearn, Terms::Operations];
+    kinds.iter().any(|kind| !kind.of(text).is_empty())
+}
+
 /// The text of an entry that operations are searched by: what was seen and what it was. What helped is left out, so that
 /// entries are found by their symptoms.
 pub fn document(entry: &RunbookEntrySpec) -> String {

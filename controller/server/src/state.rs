@@ -64,6 +64,8 @@ pub struct RagHits {
     pub earlier: Vec<RagHit>,
     /// As incidents are given them.
     pub operations: Vec<RagHit>,
+    /// Whether the text has no word to search for.
+    pub wordless: bool,
 }
 
 /// Retrieval: entries similar to a text.

@@ -91,7 +91,13 @@ impl Server {
     }
 
     fn recall() -> Recall {
-        Arc::new(|_| {
+        Arc::new(|text| {
+            if text == "the" {
+                return RagHits {
+                    wordless: true,
+                    ..RagHits::default()
+                };
+            }
             let hit = |score| RagHit {
                 entry: "rb-1".to_owned(),
                 score,
@@ -99,6 +105,7 @@ impl Server {
             RagHits {
                 earlier: vec![hit(0.123_456)],
                 operations: vec![hit(0.654_321)],
+                wordless: false,
             }
         })
     }

@@ -97,6 +97,9 @@ pub struct RagAnswer {
     /// What incidents are given: no word is dropped that tells one trouble from another.
     #[serde(default)]
     pub operations: Vec<RagRow>,
+    /// Whether there is no word in what was asked: nothing is similar to stop words and signs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wordless: bool,
 }
 
 impl From<&RunbookEntrySpec> for RunbookView {

@@ -276,6 +276,16 @@ mod tests {
     #[test]
     fn a_text_without_words_has_no_terms_and_any_text_is_read() {
         assert!(terms(" . \u{0} a ! the").is_empty());
+        for (text, has_words) in [
+            ("", false),
+            ("is it the", false),
+            ("?! a", false),
+            ("not", false),
+            ("it is down", true),
+            ("oom", true),
+        ] {
+            assert_eq!(crate::rag::has_words(text), has_words, "{text}");
+        }
         for text in ["\u{301}\u{200d}🦀", "----", "ﬁ-ﬀ", "a\u{0}b", "İİ-x"] {
             terms(text);
         }

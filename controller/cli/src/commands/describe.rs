@@ -49,7 +49,12 @@ async fn traffic(session: &Session, target: &Target) -> Option<BalancerMetrics> 
     all.into_iter().find(|balancer| balancer.name == target.name)
 }
 
-async fn events_of(session: &Session, target: &Target, object: &Value) -> Result<Vec<Value>, CliError> {
+/// The Events about this very object: its name may have been another's before.
+pub(super) async fn events_of(
+    session: &Session,
+    target: &Target,
+    object: &Value,
+) -> Result<Vec<Value>, CliError> {
     let uid = object
         .pointer("/metadata/uid")
         .and_then(Value::as_str)

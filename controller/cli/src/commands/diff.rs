@@ -39,8 +39,10 @@ async fn compare(args: &DiffArgs, session: &Session) -> Result<bool, CliError> {
         let Some(result) = tried(session, manifest, live.as_ref()).await? else {
             continue;
         };
-        let before = live.as_ref().map_or(Ok(String::new()), comparable)?;
-        let after = comparable(&result)?;
+        let before = live
+            .as_ref()
+            .map_or(Ok(String::new()), |live| comparable(live, manifest))?;
+        let after = comparable(&result, manifest)?;
         if before != after {
             differs = true;
             session.console.write(&unified(
@@ -75,13 +77,16 @@ async fn tried(
     }
 }
 
-/// The part of an object that people write, as text.
-fn comparable(object: &Value) -> Result<String, CliError> {
+/// The part of an object that people write, as text. Finalizers are the controller's, unless the file has some.
+fn comparable(object: &Value, manifest: &Manifest) -> Result<String, CliError> {
     let mut object = object.clone();
     drop_server_owned(&mut object);
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
             annotations.remove(LAST_APPLIED);
+        }
+        if manifest.object.pointer("/metadata/finalizers").is_none() {
+            metadata.remove("finalizers");
         }
         metadata.retain(|_, value| value.as_object().is_none_or(|map| !map.is_empty()));
     }

@@ -188,7 +188,13 @@ async fn search(text: &str, session: &Session) -> Result<(), CliError> {
         .cloned()
         .unwrap_or_default();
     if rows.is_empty() {
-        session.console.remark("No entry is similar.");
+        let wordless = answer.get("wordless").and_then(Value::as_bool) == Some(true);
+        session.console.remark(match wordless {
+            true => {
+                "There is no word to search for in it: stop words such as \"the\" and \"is\" do not count."
+            }
+            false => "No entry is similar.",
+        });
         return Ok(());
     }
     let columns = [

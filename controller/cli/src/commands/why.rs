@@ -4,6 +4,7 @@ use aegis_api::incident::IncidentStatus;
 use aegis_api::{ConditionType, Incident, Reason};
 use serde_json::Value;
 
+use super::describe::events_of;
 use crate::client::{ListQuery, Shape};
 use crate::error::CliError;
 use crate::printer::age::{age, now};
@@ -45,7 +46,7 @@ pub(crate) async fn run(args: &WhyArgs, session: &Session) -> Result<(), CliErro
     } else {
         reasons.extend(incidents(&target, session).await?);
     }
-    let warnings = warnings(&target, session).await?;
+    let warnings = warnings(&target, session, &live).await?;
     let settled = settled::is_settled(&live).unwrap_or(false);
     session
         .console
@@ -185,18 +186,9 @@ async fn incidents(target: &Target, session: &Session) -> Result<Vec<String>, Cl
     Ok(about.collect())
 }
 
-/// The latest warnings about it.
-async fn warnings(target: &Target, session: &Session) -> Result<Vec<String>, CliError> {
-    let fields = format!(
-        "involvedObject.kind={},involvedObject.name={}",
-        target.info.kind, target.name
-    );
-    let list = session.client.events(Some(&fields)).await?;
-    let mut items = list
-        .get("items")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+/// The latest warnings about it, and not about an object of its name that is gone.
+async fn warnings(target: &Target, session: &Session, live: &Value) -> Result<Vec<String>, CliError> {
+    let mut items = events_of(session, target, live).await?;
     items.retain(|event| event.get("type").and_then(Value::as_str) == Some("Warning"));
     items.sort_by_key(event_time);
     let latest = items.iter().rev().take(WARNINGS).map(|event| {

@@ -81,12 +81,14 @@ pub(super) async fn recall(
         });
         rows.collect()
     };
+    let wordless = hits.wordless;
     let retrieved = rows(hits.earlier);
     Ok(Json(RagAnswer {
         query,
         count: retrieved.len(),
         retrieved,
         operations: rows(hits.operations),
+        wordless,
     }))
 }
 

@@ -460,7 +460,10 @@ async fn the_runbook_and_retrieval_show_entries() {
         (&runbook["total"], &runbook["entries"][0]["root_cause"]),
         (&json!(1), &json!("leak"))
     );
+    let none = server.get("/rag/test?logs=the").await.json();
+    assert_eq!((&none["count"], &none["wordless"]), (&json!(0), &json!(true)));
     let found = server.get("/rag/test?logs=oom+killed").await.json();
+    assert!(found.get("wordless").is_none(), "{found}");
     assert_eq!(
         (&found["query"], &found["count"]),
         (&json!("oom killed"), &json!(1))

@@ -324,6 +324,12 @@ async fn why_shows_conditions_containers_incidents_and_warnings() {
         assert!(run.out.contains(wanted), "{wanted} is not in {}", run.out);
     }
     assert!(!run.out.contains("all is well"), "{run:?}");
+    let query = requests(&server).await.pop().unwrap();
+    let uid = web["metadata"]["uid"].as_str().unwrap();
+    assert!(
+        query.contains(&format!("involvedObject.uid%3D{uid}%2CinvolvedObject.name%3Dweb")),
+        "not of another that had its name: {query}"
+    );
 
     let nothing = json!({"items": []});
     answers(&server, "GET", INCIDENTS, json_body(&nothing)).await;

@@ -109,3 +109,22 @@ async fn a_search_shows_what_an_incident_would_be_given() {
     );
     assert_eq!(requests(&server).await, ["GET /rag/test?logs=oom+killed"]);
 }
+
+#[tokio::test]
+async fn a_search_that_finds_nothing_says_whether_there_was_a_word_to_search_for() {
+    for (wordless, said) in [
+        (Some(true), "There is no word to search for in it"),
+        (Some(false), "No entry is similar."),
+        (None, "No entry is similar."),
+    ] {
+        let server = MockServer::start().await;
+        let mut answer = json!({"query": "is it the", "count": 0, "retrieved": [], "operations": []});
+        if let Some(wordless) = wordless {
+            answer["wordless"] = wordless.into();
+        }
+        answers(&server, "GET", "/rag/test", json_body(&answer)).await;
+        let run = aegisctl(&server.uri(), &["runbook", "search", "is", "it", "the"]).await;
+        assert_eq!((run.code, run.out.as_str()), (0, ""), "{run:?}");
+        assert!(run.err.starts_with(said), "{run:?}");
+    }
+}
