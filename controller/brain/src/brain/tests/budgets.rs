@@ -133,6 +133,38 @@ async fn i1_the_votes_share_the_budget_that_the_analysis_left_also_after_a_resta
 }
 
 #[tokio::test(start_paused = true)]
+async fn reviewers_that_stall_one_after_the_other_end_with_the_time_of_their_incident() {
+    let stall = || Say::Stall(Duration::from_secs(15));
+    for (wall, votes, sum) in [(180, [30, 30], 60), (40, [30, 10], 40), (25, [25, 0], 25)] {
+        let (one, two) = (
+            Scripted::new("one", [text(RESTART), stall()]),
+            Scripted::new("two", [stall()]),
+        );
+        let budget = Budget {
+            wall: Duration::from_secs(wall),
+            ..Budget::default()
+        };
+        let brain = brain_of(&[&one, &two], budget, RetryPolicy::default());
+        let started = Instant::now();
+        let (analysis, _) = analyse(&brain).await;
+        assert_eq!((analysis.provider.as_str(), analysis.latency_ms), ("one", 0));
+        let mut cast = Vec::new();
+        for (seat, seconds) in [Seat::SecurityOfficer, Seat::Auditor].into_iter().zip(votes) {
+            let before = Instant::now();
+            let vote = brain.review(seat, &case(), &analysis, &cast).await;
+            assert_eq!(before.elapsed().as_secs(), seconds, "{wall}: {vote:?}");
+            assert_eq!(
+                vote.verdict,
+                Verdict::NeedsReview,
+                "who says nothing approves nothing"
+            );
+            cast.push(vote);
+        }
+        assert_eq!(started.elapsed().as_secs(), sum);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_recovers_is_asked_again_after_its_pause() {
     let down = || Say::Fail(ProviderError::Transport("refused".into()));
     let one = Scripted::new("one", [down(), down(), down(), text(RESTART)]);

@@ -18,6 +18,8 @@ pub(super) enum Say {
     Fail(ProviderError),
     /// Does not answer within a minute, or what is left of the budget.
     Hang,
+    /// Stops after this time, or when the budget's is over.
+    Stall(std::time::Duration),
     /// Answers with the text what mentions this word, and hangs otherwise.
     OnlyAbout(&'static str, String),
 }
@@ -101,7 +103,8 @@ impl Provider for Scripted {
                 asked.len() - 1
             };
             let say = self.script.get(number).or(self.script.last()).unwrap();
-            match say.asked(request.prompt) {
+            let say = say.asked(request.prompt);
+            match say {
                 Say::Text(text) => {
                     sink(Delta::Text(&text));
                     Ok(Completion {
@@ -114,8 +117,11 @@ impl Provider for Scripted {
                     })
                 }
                 Say::Fail(error) => Err(error),
-                Say::Hang | Say::OnlyAbout(..) => {
-                    let after = std::time::Duration::from_secs(60);
+                Say::Hang | Say::OnlyAbout(..) | Say::Stall(_) => {
+                    let after = match say {
+                        Say::Stall(after) => after,
+                        _ => std::time::Duration::from_secs(60),
+                    };
                     tokio::time::sleep_until(request.deadline.min(tokio::time::Instant::now() + after)).await;
                     Err(ProviderError::Timeout {
                         stage: crate::provider::Stage::Total,
