@@ -521,4 +521,23 @@ mod tests {
             assert!(origin(wrong).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn a_time_of_nothing_is_refused_with_what_is_allowed() {
+        for (flag, allowed) in [
+            ("--llm-timeout-secs", "1..3600"),
+            ("--health-timeout-secs", "1..60"),
+            ("--verify-delay-secs", "1..600"),
+            ("--metrics-interval-secs", "1..3600"),
+        ] {
+            let said = Args::try_parse_from(["aegis-controller", flag, "0"])
+                .unwrap_err()
+                .to_string();
+            assert!(said.contains(flag) && said.contains(allowed), "{said}");
+            assert!(
+                Args::try_parse_from(["aegis-controller", flag, "1"]).is_ok(),
+                "{flag}"
+            );
+        }
+    }
 }

@@ -392,6 +392,54 @@ mod tests {
     }
 
     #[test]
+    fn what_is_a_duration_is_one_to_the_schema_as_well() {
+        let decoded = |text: &str| {
+            let spec = json!({"container": "web", "health": {"http": {"path": "/", "port": 80}, "interval": text},
+                "strategy": {"progressDeadline": text}});
+            find("Workload").unwrap().decode(workload(&spec))
+        };
+        for text in [
+            "1.5s",
+            "1m30s",
+            ".5m",
+            "1m0.5s",
+            "90s",
+            "1h0m0s",
+            "2000ms",
+            "1h30m15s500ms",
+            "0.25h",
+            "300d",
+            "1.s",
+            "1m.s",
+            "1us",
+            "1.5",
+            "1m 30s",
+            "1h-5m",
+            "-1s",
+            "1e3s",
+            "366d",
+            "",
+        ] {
+            let parsed = text.parse::<crate::Duration>();
+            let said: Vec<String> = match decoded(text) {
+                Ok(_) => Vec::new(),
+                Err(errors) => errors.iter().map(ToString::to_string).collect(),
+            };
+            let by_form = said
+                .iter()
+                .any(|said| said.contains("must be a number with ms, s, m, h or d"));
+            assert_eq!(
+                parsed.is_err(),
+                by_form || said.iter().any(|said| said.contains("is not a duration")),
+                "{text}: {parsed:?}, {said:?}"
+            );
+        }
+        for text in ["1.5s", "1m30s"] {
+            assert!(decoded(text).is_ok(), "{:?}", decoded(text).err());
+        }
+    }
+
+    #[test]
     fn a_number_or_a_yes_where_a_text_belongs_is_refused_with_quote_it_and_what_was_written_unless_it_may_be_a_secret()
      {
         let mut labelled = workload(&json!({"container": "web"}));

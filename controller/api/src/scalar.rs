@@ -248,7 +248,10 @@ fn duration_part(text: &str) -> Option<(u64, &str)> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let (whole, rest) = text.split_at_checked(digits(text))?;
     let (fraction, rest) = match rest.strip_prefix('.') {
-        Some(rest) => rest.split_at_checked(digits(rest))?,
+        // As the schema has it: what ends with its point is no number.
+        Some(rest) => rest
+            .split_at_checked(digits(rest))
+            .filter(|(fraction, _)| !fraction.is_empty())?,
         None => ("", rest),
     };
     if whole.is_empty() && fraction.is_empty() || fraction.len() > 12 {
@@ -430,6 +433,7 @@ mod tests {
             "1h-5m",
             "1.2.3s",
             ".s",
+            "1.s",
             "1us",
             "1m30s ",
             "366d12h",

@@ -271,7 +271,7 @@ impl ProviderError {
         match self {
             Self::Transport(_) | Self::Stream(_) => true,
             Self::Status { code, .. } => {
-                matches!(code, 408 | 409 | 425 | 429 | 500 | 502..=504 | 520..=524 | 529)
+                matches!(code, 408 | 409 | 425 | 429 | 500 | 502..=504 | 520..=527 | 529)
             }
             // A timeout has used up its time already.
             Self::Timeout { .. }

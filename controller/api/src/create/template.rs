@@ -161,7 +161,7 @@ mod tests {
                 "networks": ["front", "back"], "labels": {"team": "a"}, "stopGracePeriod": "1500ms", "readOnly": true,
                 "volumes": [{"source": "data", "target": "/data"}, {"source": "/srv", "target": "/srv", "readOnly": true}],
                 "resources": {"memoryMb": 64, "cpuMillis": 250, "pids": 50}, "user": "1000",
-                "healthcheck": {"command": ["/check"], "interval": "5s"}}"#,
+                "healthcheck": {"command": ["/check"], "interval": "1.5s", "startPeriod": "1m30s"}}"#,
         );
         let spec = template_spec(&template, "web-replica-2", &OWNER);
         assert_eq!(spec.name, "web-replica-2");
@@ -173,7 +173,8 @@ mod tests {
                            "io.aegisops.instance": "i1", "io.aegisops.replica": "2",
                            "io.aegisops.name": "web-replica-2"},
                 "StopTimeout": 2, "User": "1000",
-                "Healthcheck": {"Test": ["CMD", "/check"], "Interval": 5_000_000_000_u64, "Timeout": 2_000_000_000_u64, "Retries": 3},
+                "Healthcheck": {"Test": ["CMD", "/check"], "Interval": 1_500_000_000_u64, "Timeout": 2_000_000_000_u64, "Retries": 3,
+                                "StartPeriod": 90_000_000_000_u64},
                 "HostConfig": {
                     "NetworkMode": "front", "ReadonlyRootfs": true, "RestartPolicy": {"Name": "no"},
                     "Mounts": [{"Type": "volume", "Source": "data", "Target": "/data", "ReadOnly": false},

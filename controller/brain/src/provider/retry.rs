@@ -117,6 +117,11 @@ mod tests {
         let after = |value| retry_after(value, None, now);
         assert_eq!(after("7"), Some(Duration::from_secs(7)));
         assert_eq!(after(" 0 "), Some(Duration::ZERO));
+        assert_eq!(after("1.5"), Some(Duration::from_millis(1500)));
+        assert_eq!(after("0.0"), Some(Duration::ZERO));
+        for date in ["Saturday, 31-Jan-26 12:00:09 GMT", "Sat Jan 31 12:00:09 2026"] {
+            assert_eq!(after(date), Some(Duration::from_secs(9)), "{date}");
+        }
         assert_eq!(
             after("Sat, 31 Jan 2026 12:00:09 GMT"),
             Some(Duration::from_secs(9))

@@ -265,6 +265,7 @@ mod tests {
             ["worker stopped", "workers stop"],
             ["restarting", "restart"],
             ["retries", "retry"],
+            ["verbindungspools", "verbindungspool"],
         ] {
             assert_eq!(terms(a), terms(b));
         }

@@ -102,6 +102,15 @@ async fn errors_of_the_server_are_retried_and_then_the_next_one_is_asked() {
         "500 Internal Server Error",
         "502 Bad Gateway",
         "503 Service Unavailable",
+        // What Cloudflare says of the server behind it.
+        "520 Web Server Returned an Unknown Error",
+        "521 Web Server Is Down",
+        "522 Connection Timed Out",
+        "523 Origin Is Unreachable",
+        "524 A Timeout Occurred",
+        "525 SSL Handshake Failed",
+        "526 Invalid SSL Certificate",
+        "527 Railgun Listener to Origin",
         "529 Overloaded",
     ] {
         let reply = error(status, "", r#"{"error": {"message": "too busy"}}"#);
@@ -310,6 +319,22 @@ async fn ollama_in_trouble_ends_in_the_next_provider() {
             "HTTP 503",
         ),
         (lines("{\"error\": \"out of memory\"}\n"), "out of memory"),
+        (
+            lines("{\"error\": {\"message\": \"out of memory\", \"code\": 500}}\n"),
+            "broke off: out of memory",
+        ),
+        (
+            lines("{\"error\": {\"code\": 500}}\n"),
+            "{\"error\": {\"code\": 500}}",
+        ),
+        (
+            error(
+                "500 Internal Server Error",
+                "",
+                r#"{"error": {"message": "out of memory"}}"#,
+            ),
+            "answered HTTP 500: out of memory",
+        ),
         (lines("{garbage\n"), "{garbage"),
         (lines(words), "it has no end"),
         (lines(&ended("length")), "the answer was cut off"),

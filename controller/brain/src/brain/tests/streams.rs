@@ -73,6 +73,8 @@ async fn half_a_character_per_chunk_is_no_matter() {
 
 #[tokio::test]
 async fn every_oddity_of_server_sent_events_is_understood() {
+    const FIRST: &str = "{\"choices\":[{";
+    const SECOND: &str = "\"index\":1,\"delta\":{\"content\":\"No. \"},\"finish_reason\":\"stop\"}";
     let plain = events(&["Ja. ", RESTART], "stop");
     let odd = [
         ("CRLF", plain.replace('\n', "\r\n")),
@@ -93,6 +95,29 @@ async fn every_oddity_of_server_sent_events_is_understood() {
         (
             "data on several lines",
             plain.replace("\"choices\":", "\ndata: \"choices\":\ndata: "),
+        ),
+        ("pings as a text", plain.replace("data: ", "data: ping\n\ndata: ")),
+        (
+            "pings by name",
+            plain.replace("data: ", "event: ping\ndata: ping\n\nevent: ping\n\ndata: "),
+        ),
+        (
+            "pings as an object",
+            plain.replace("data: ", "event: ping\ndata: {\"type\": \"ping\"}\n\ndata: "),
+        ),
+        (
+            "a second choice that comes first",
+            plain.replace(FIRST, &format!("{FIRST}{SECOND},{{")),
+        ),
+        (
+            "a second choice in events of its own",
+            plain.replace(FIRST, &format!("{FIRST}{SECOND}]}}\n\ndata: {FIRST}")),
+        ),
+        (
+            "a text as completions had it",
+            plain
+                .replace("\"delta\":{\"content\":", "\"text\":")
+                .replace("\"},\"index\"", "\",\"index\""),
         ),
         ("empty events", plain.replace("data: ", "data:\n\n\n\ndata: ")),
         ("no end mark", plain.replace("data: [DONE]\n\n", "")),
@@ -137,6 +162,16 @@ async fn a_server_that_does_not_stream_is_understood_too() {
     );
     let (analysis, screen) = answered(reply).await;
     assert_eq!((analysis.tokens, screen.text.as_str()), (12, "So. "));
+    let text = format!("So. {RESTART}");
+    for choices in [
+        serde_json::json!([{"index": 1, "message": {"content": "No."}}, {"index": 0, "message": {"content": text}}]),
+        serde_json::json!([{"text": text, "index": 0, "logprobs": null, "finish_reason": "stop"}]),
+    ] {
+        let whole = serde_json::json!({"object": "text_completion", "choices": choices});
+        let reply = error("200 OK", "content-type: application/json\r\n", &whole.to_string());
+        let (_, screen) = answered(reply).await;
+        assert_eq!(screen.text, "So. ", "{choices}");
+    }
 }
 
 #[tokio::test]

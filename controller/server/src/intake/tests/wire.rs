@@ -552,3 +552,32 @@ async fn prometheus_counts_what_became_of_alerts() {
         assert!(text.contains(line), "{line}: {text}");
     }
 }
+
+#[tokio::test]
+async fn an_alert_is_posted_with_a_token_in_its_header_and_may_come_in_pieces() {
+    let server = host().await;
+    let get = server.ask("GET", "/webhook", None).await;
+    assert_eq!(
+        (get.code, get.headers["allow"].to_str().unwrap()),
+        (axum::http::StatusCode::METHOD_NOT_ALLOWED, "POST")
+    );
+    for (path, token) in [
+        ("/webhook", "webhook-token"),
+        ("/webhook?token=webhook-token", ""),
+        ("/webhook?access_token=webhook-token", ""),
+        ("/webhook", "Token webhook-token"),
+    ] {
+        let answer = post_with(&server, path, &[("authorization", token)], LEAST).await;
+        assert_eq!(answer.code, 401, "{path} {token}: {}", answer.text);
+    }
+    assert!(incidents(&server).is_empty());
+    let pieces = LEAST
+        .as_bytes()
+        .chunks(7)
+        .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()));
+    let body = axum::body::Body::from_stream(futures::stream::iter(pieces.collect::<Vec<_>>()));
+    let request = axum::http::Request::post("/webhook").header("authorization", "bearer webhook-token");
+    let answer = Answer::of(server.send(request.body(body).unwrap()).await).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    assert_eq!(opened(&server), ["x about web (i)"]);
+}
