@@ -48,7 +48,7 @@ pub(super) fn question(value: &Value) -> Option<Question> {
     })
 }
 
-/// Whether a person may be told to open an address: it is one of SNS, and nothing but an address.
+/// Whether a person may be advised to open an address: it is one of SNS, and nothing but an address.
 fn is_amazons(address: &str) -> bool {
     let host = address.strip_prefix("https://sns.").unwrap_or_default();
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
