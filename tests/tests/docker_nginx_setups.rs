@@ -435,6 +435,10 @@ async fn nginx_serves_through_a_change_of_scale_or_the_condition_says_what_to_ch
         assert!(answered > 5, "{what}: there was no load to speak of");
         assert!(failed.is_empty(), "{what}: {failed:?}");
     }
+    for setup in &serving {
+        let signals = world.events().count(&setup.front.container.id, "kill").await;
+        assert_eq!(signals, 0, "{}: nginx was signalled by the engine", setup.what);
+    }
     for setup in &setups {
         let folder = match setup.before.keys().any(|name| name == "conf.d/README")
             && setup.what.starts_with("another main")

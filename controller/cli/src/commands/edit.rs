@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aegis_api::meta::LAST_APPLIED;
+use aegis_api::meta::{APPLIED_FIELDS, LAST_APPLIED};
 use serde_json::Value;
 
 use crate::client::{DryRun, Shape};
@@ -174,6 +174,7 @@ fn hide_note(object: &mut Value) {
     };
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.remove(LAST_APPLIED);
+        annotations.remove(APPLIED_FIELDS);
         if annotations.is_empty() {
             metadata.remove("annotations");
         }

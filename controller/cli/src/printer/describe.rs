@@ -78,7 +78,7 @@ fn with<K: DeserializeOwned>(object: &Value, write: impl FnOnce(&K)) -> bool {
 }
 
 /// Annotations that say nothing to a person.
-const HIDDEN: [&str; 1] = [aegis_api::meta::LAST_APPLIED];
+const HIDDEN: [&str; 2] = [aegis_api::meta::LAST_APPLIED, aegis_api::meta::APPLIED_FIELDS];
 
 fn head(sheet: &mut Sheet, object: &Value, now: Time) {
     let at = |pointer: &str| object.pointer(pointer).map(super::jsonpath::plain);

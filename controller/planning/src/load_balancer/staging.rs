@@ -155,9 +155,12 @@ pub fn started_with(title: &str) -> Option<String> {
 /// The global directives that nginx was started with (`-g`), from what follows `nginx: master process` in its title; empty where
 /// there are none, or none that are whole. The title does not say where an argument ends: they end with a semicolon.
 pub fn globals(title: &str) -> String {
-    let mut words = title
-        .split_whitespace()
-        .skip_while(|word| !word.starts_with("-g"));
+    let words: Vec<&str> = title.split_whitespace().collect();
+    // nginx takes the last ones that it is given.
+    let Some(at) = words.iter().rposition(|word| word.starts_with("-g")) else {
+        return String::new();
+    };
+    let mut words = words.into_iter().skip(at);
     let first = words.next().and_then(|word| word.strip_prefix("-g"));
     let first = first.filter(|word| !word.is_empty());
     let rest = words.take_while(|word| !OPTIONS.contains(word));
@@ -389,6 +392,7 @@ mod tests {
                 "nginx -g load_module modules/a-b.so; daemon off; -p /srv",
                 "load_module modules/a-b.so; daemon off;",
             ),
+            ("nginx -g daemon off; -g pid /x;", "pid /x;"),
             ("nginx -c /etc/nginx/nginx.conf", ""),
             ("nginx -g", ""),
             ("nginx -g daemon", ""),

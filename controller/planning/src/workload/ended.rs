@@ -52,8 +52,8 @@ pub struct Known<'a> {
 pub(super) fn judge(container: &ContainerDetails, adopted: bool, known: Known<'_>) -> Ended {
     if container.state == ContainerState::Created && adopted {
         let until = container.created_at.map(|at| later(at, STARTED_WITHIN));
-        // By a clock that is ahead of ours it was made in the future: it is not waited for longer than that.
-        let soon = later(known.now, STARTED_WITHIN);
+        // By a clock that is far ahead of ours it was made in the future: it is not waited for that long.
+        let soon = later(known.now, STARTED_WITHIN * 2);
         let waits = until.filter(|until| *until > known.now && *until <= soon);
         return waits.map_or(Ended::Startable, |until| Ended::Open { until });
     }
@@ -130,6 +130,7 @@ mod tests {
         for (at, adopted, ended) in [
             (95, true, Ended::Open { until: time(155) }),
             (95, false, Ended::Startable),
+            (101, true, Ended::Open { until: time(161) }),
             (40, true, Ended::Startable),
             (500, true, Ended::Startable),
         ] {

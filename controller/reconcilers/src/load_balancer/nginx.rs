@@ -154,11 +154,11 @@ impl<'a> Nginx<'a> {
     pub(super) async fn running(&self) -> Result<Option<String>, Error> {
         let rows = self.engine.processes(self.container).await;
         let rows = rows.map_err(self.failed("list the container's processes"))?;
-        if !rows.iter().any(|row| is_nginx(&row.command)) {
-            return Ok(None);
-        }
-        let mut masters = rows.iter().filter_map(|row| row.command.strip_prefix(MASTER));
-        Ok(Some(masters.next().map(staging::globals).unwrap_or_default()))
+        let commands: Vec<&str> = rows.iter().map(|row| row.command.as_str()).collect();
+        Ok(commands
+            .iter()
+            .any(|command| is_nginx(command))
+            .then(|| globals(&commands)))
     }
 
     /// The last lines that it has logged since this time, at most so many, oldest first.
@@ -273,6 +273,24 @@ impl<'a> Nginx<'a> {
 }
 
 /// Whether a process' title is one of nginx: `nginx: master process …`, or its command line before it has set that.
+/// Those of its first process, which has no title yet while it reads its configuration. Where several give themselves out for
+/// that, as a worker that was taken over may, none are believed.
+fn globals(commands: &[&str]) -> String {
+    let titled = commands.iter().filter_map(|command| command.strip_prefix(MASTER));
+    let mut all: Vec<String> = titled.map(staging::globals).collect();
+    if all.is_empty() {
+        let untitled = commands
+            .iter()
+            .filter(|command| is_nginx(command) && !command.contains(WORKER));
+        all.extend(untitled.map(|command| staging::globals(command)));
+    }
+    all.dedup();
+    match <[String; 1]>::try_from(all) {
+        Ok([one]) => one,
+        Err(_) => String::new(),
+    }
+}
+
 fn is_nginx(command: &str) -> bool {
     let program = command.split_whitespace().next().unwrap_or_default();
     let file = program.rsplit('/').next().unwrap_or_default();
@@ -304,6 +322,22 @@ mod tests {
             line.starts_with("nginx: [emerg] unknown directive proxy_set_header"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn global_directives_are_those_of_the_first_process_and_of_none_where_two_say_to_be_it() {
+        let master = "nginx: master process nginx -g daemon off;";
+        let worker = "nginx: worker process";
+        let false_one = "nginx: master process nginx -g load_module /tmp/x.so;";
+        for (commands, found) in [
+            (vec![master, worker], "daemon off;"),
+            (vec!["nginx -g daemon off;"], "daemon off;"),
+            (vec![master, master], "daemon off;"),
+            (vec![master, false_one], ""),
+            (vec![worker], ""),
+        ] {
+            assert_eq!(globals(&commands), found, "{commands:?}");
+        }
     }
 
     #[test]

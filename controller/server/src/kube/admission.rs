@@ -46,14 +46,18 @@ impl FromRequestParts<ServerState> for Sender {
     }
 }
 
-/// The generation that a change was judged for; another one must be judged again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Judged(Option<i64>);
+/// The generation that a change was judged for, and the spec that it came to; `None` where all may be written. Anything else
+/// must be judged again: what a change comes to may depend on what is no part of a generation, such as an annotation.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Judged(Option<(i64, Value)>);
 
 impl Judged {
-    /// Whether it holds for the object as it is now.
-    pub(super) fn holds_for(self, current: &Stored) -> bool {
-        self.0.is_none_or(|generation| generation == current.generation())
+    /// Whether it holds for the object as it is now, and what is to become of it.
+    pub(super) fn holds_for(&self, current: &Stored, wanted: &Value) -> bool {
+        let judged = self.0.as_ref();
+        judged.is_none_or(|(generation, spec)| {
+            *generation == current.generation() && *spec == wanted_spec(wanted)
+        })
     }
 }
 
@@ -68,7 +72,7 @@ impl Admission {
         self.judge(state, info, None, object).await
     }
 
-    /// Judges the change of an object; what cannot be worked out is refused by the writer itself.
+    /// Judges the change of an object; what cannot be worked out cannot be judged, and is refused.
     pub(super) async fn of_change(
         self,
         state: &ServerState,
@@ -87,10 +91,9 @@ impl Admission {
         let wanted = tokio::task::spawn_blocking(move || edit(&snapshot)).await;
         let wanted =
             wanted.map_err(|error| Status::internal(format!("the change was not worked out: {error}")))?;
-        if let Ok(wanted) = wanted {
-            self.judge(state, info, Some(&current.value()), &wanted).await?;
-        }
-        Ok(Judged(Some(current.generation())))
+        let wanted = wanted.map_err(|why| Status::unprocessable(info, &target.name, &why))?;
+        self.judge(state, info, Some(&current.value()), &wanted).await?;
+        Ok(Judged(Some((current.generation(), wanted_spec(&wanted)))))
     }
 
     async fn judge(
@@ -139,6 +142,10 @@ impl Admission {
     }
 }
 
+fn wanted_spec(wanted: &Value) -> Value {
+    wanted.get("spec").cloned().unwrap_or_default()
+}
+
 fn refused(info: &'static KindInfo, object: &Value, errors: &[FieldError]) -> Status {
     let name = object.pointer("/metadata/name").and_then(Value::as_str);
     Status::not_admitted(info, name.unwrap_or_default(), errors)
@@ -161,4 +168,29 @@ async fn inspect(state: &ServerState, names: &[&str]) -> Result<Inspected, Statu
 
 fn spec<T: DeserializeOwned>(object: &Value) -> Option<T> {
     T::deserialize(object.get("spec")?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Server;
+    use serde_json::json;
+
+    /// What a change comes to may depend on what raises no generation: an annotation that a patch tests.
+    #[tokio::test]
+    async fn a_judgement_holds_for_what_was_judged_alone() {
+        let server = Server::start().await;
+        let body = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": "web"},
+            "spec": {"container": "web"}});
+        let path = "/apis/aegisops.io/v1alpha1/namespaces/default/workloads";
+        assert_eq!(server.ask("POST", path, Some(body)).await.code, 201);
+        let info = KindInfo::of::<Workload>();
+        let current = server.state.store.get_stored(info, "web").unwrap();
+        let spec = json!({"container": "web", "replicas": 2});
+        let judged = Judged(Some((current.generation(), spec.clone())));
+        assert!(judged.holds_for(&current, &json!({"spec": spec})));
+        assert!(!judged.holds_for(&current, &json!({"spec": {"container": "db"}})));
+        assert!(!Judged(Some((7, spec.clone()))).holds_for(&current, &json!({"spec": spec})));
+        assert!(Judged(None).holds_for(&current, &json!({"spec": {"container": "db"}})));
+    }
 }

@@ -18,7 +18,7 @@ const MANAGER: usize = 128;
 const UNNAMED: &str = "unknown";
 /// Top-level fields and metadata that say which object is meant, or that the server writes.
 const IDENTITY: [&str; 2] = ["apiVersion", "kind"];
-const OF_SERVER: [&str; 10] = [
+const OF_SERVER: [&str; 12] = [
     "name",
     "generateName",
     "namespace",
@@ -29,7 +29,12 @@ const OF_SERVER: [&str; 10] = [
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
     "selfLink",
+    // Lists that the controller and others add to: nothing is taken out of them because it is named no longer.
+    "finalizers",
+    "ownerReferences",
 ];
+/// Most field managers of an object.
+const MANAGERS: usize = 16;
 
 /// Who applies, and whether fields of others are taken over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,14 +76,15 @@ impl Fields {
         Self(named.map(|(key, value)| (key.clone(), Self::of(value))).collect())
     }
 
-    /// Those that these have and the others do not: a value, or what such a one lies below, belongs to who names it.
+    /// Those that these have and the others do not.
     fn without(&self, others: &Self) -> Self {
         let left = self.0.iter().filter_map(|(key, mine)| {
             let Some(theirs) = others.0.get(key) else {
                 return Some((key.clone(), mine.clone()));
             };
-            if theirs.0.is_empty() {
-                return None;
+            if theirs.0.is_empty() && !mine.0.is_empty() {
+                // An empty object claims nothing of what is in it.
+                return Some((key.clone(), mine.clone()));
             }
             let below = mine.without(theirs);
             (!below.0.is_empty()).then(|| (key.clone(), below))
@@ -108,6 +114,20 @@ pub(super) fn applied(current: &Value, config: &Value, manager: &Manager) -> Res
         let text = annotation(current, LAST_APPLIED).filter(|_| manager.is_kubectl())?;
         Some(Fields::of(&tracked(serde_json::from_str(text).ok()?)))
     });
+    if before.is_none() && record.len() >= MANAGERS {
+        let names: Vec<&str> = record.keys().map(String::as_str).collect();
+        let message = format!(
+            "{MANAGERS} field managers apply it already: use one of {}",
+            names.join(", ")
+        );
+        let (field, cause) = ("fieldManager".to_owned(), Cause::FieldManagerConflict);
+        return Err(vec![FieldError {
+            field,
+            cause,
+            message,
+            position: None,
+        }]);
+    }
     let mine = Fields::of(&tracked(config.clone()));
     if manager.force {
         for theirs in record.values_mut() {
@@ -192,15 +212,42 @@ fn record(object: &Value) -> Record {
 }
 
 fn note(object: &mut Value, record: &Record) {
-    let text = match record.is_empty() {
-        true => Value::Null,
-        // Maps with text for keys can be written.
-        false => serde_json::to_string(record).map_or(Value::Null, Value::from),
+    // Maps with text for keys can be written.
+    let text = serde_json::to_string(record).ok().filter(|_| !record.is_empty());
+    put_note(object, text.map(Value::from));
+}
+
+/// Who applied what is not for others to say: it stays as it was, whatever a body has in its place.
+pub(super) fn keep_note(current: &Value, wanted: &mut Value) {
+    let before = annotation(current, APPLIED_FIELDS);
+    if before != annotation(wanted, APPLIED_FIELDS) {
+        put_note(wanted, before.map(Value::from));
+    }
+}
+
+/// Annotations that are none are left as they are, to be refused.
+fn put_note(object: &mut Value, note: Option<Value>) {
+    let Some(object) = object.as_object_mut() else {
+        return;
     };
-    let mut noted = Map::new();
-    noted.insert(APPLIED_FIELDS.to_owned(), text);
-    let annotations = serde_json::json!({"metadata": {"annotations": noted}});
-    json_patch::merge(object, &annotations);
+    let metadata = object.entry("metadata").or_insert_with(|| Map::new().into());
+    let Some(metadata) = metadata.as_object_mut() else {
+        return;
+    };
+    let annotations = metadata.entry("annotations").or_insert(Value::Null);
+    if annotations.is_null() {
+        *annotations = Map::new().into();
+    }
+    let Some(annotations) = annotations.as_object_mut() else {
+        return;
+    };
+    match note {
+        Some(note) => annotations.insert(APPLIED_FIELDS.to_owned(), note),
+        None => annotations.remove(APPLIED_FIELDS),
+    };
+    if annotations.is_empty() {
+        metadata.remove("annotations");
+    }
 }
 
 /// Those of the fields whose value `config` changes.
@@ -270,7 +317,11 @@ fn remove(object: &mut Value, fields: &Fields) {
 fn set(object: &mut Value, config: Value) {
     match (object.as_object_mut(), config) {
         (Some(object), Value::Object(fields)) => {
-            for (key, value) in fields {
+            // `annotations:` without anything names nothing; what stands for one value is refused by its name.
+            let named = fields
+                .into_iter()
+                .filter(|(key, value)| !(value.is_null() && object.get(key).is_some_and(Value::is_object)));
+            for (key, value) in named.collect::<Vec<_>>() {
                 set(object.entry(key).or_insert(Value::Null), value);
             }
         }
@@ -310,9 +361,8 @@ mod tests {
         );
         let object = apply(&object, "kubectl", &json!({}));
         assert_eq!(object["spec"], json!({"restartedAt": "t"}));
-        assert_eq!(
-            object["metadata"]["annotations"],
-            json!({}),
+        assert!(
+            object["metadata"]["annotations"].is_null(),
             "the note of it goes, too"
         );
     }
@@ -390,6 +440,57 @@ mod tests {
         assert_eq!(object["spec"], json!({"env": {"A": "1"}}));
         let object = apply(&object, "ann", &json!({"spec": {}}));
         assert_eq!(object["spec"], json!({"env": {"A": "1"}}));
+        let emptied = apply(&object, "ben", &json!({"spec": {"env": {}}}));
+        assert!(emptied["spec"]["env"]["A"].is_null(), "{emptied}");
+    }
+
+    #[test]
+    fn what_names_nothing_removes_nothing_of_others_and_what_is_no_map_is_not_repaired() {
+        let object =
+            json!({"metadata": {"annotations": {"aegisops.io/protected": "true"}, "finalizers": ["a"]}});
+        let config = json!({"metadata": {"annotations": null, "finalizers": ["a"]}, "spec": {"a": 1}});
+        let after = apply(&object, "m", &config);
+        assert_eq!(after["metadata"]["annotations"]["aegisops.io/protected"], "true");
+        let after = apply(&after, "m", &json!({"spec": {"a": 1}}));
+        assert_eq!(after["metadata"]["finalizers"], json!(["a"]));
+        let bad = apply(
+            &object,
+            "m",
+            &json!({"metadata": {"annotations": "x"}, "spec": {"a": 1}}),
+        );
+        assert_eq!(bad["metadata"]["annotations"], "x", "for the schema to refuse");
+    }
+
+    #[test]
+    fn the_note_is_what_applies_have_made_of_it_whatever_others_send() {
+        let object = apply(
+            &json!({"metadata": {"name": "web"}}),
+            "m",
+            &json!({"spec": {"a": 1}}),
+        );
+        let note = annotation(&object, APPLIED_FIELDS).unwrap().to_owned();
+        for mut sent in [
+            json!({"metadata": {"name": "web"}}),
+            json!({"metadata": {"annotations": {APPLIED_FIELDS: "{}", "b": "1"}}}),
+            json!({"metadata": {"annotations": null}}),
+        ] {
+            keep_note(&object, &mut sent);
+            assert_eq!(annotation(&sent, APPLIED_FIELDS), Some(note.as_str()));
+        }
+        let mut forged = json!({"metadata": {"annotations": {APPLIED_FIELDS: "{}"}}});
+        keep_note(&Value::Null, &mut forged);
+        assert_eq!(forged, json!({"metadata": {}}));
+    }
+
+    #[test]
+    fn managers_have_an_end() {
+        let mut object = json!({"metadata": {}});
+        for number in 0..MANAGERS {
+            object = apply(&object, &format!("m{number}"), &json!({"spec": {"a": 1}}));
+        }
+        let refused = applied(&object, &json!({"spec": {"a": 1}}), &manager("one-more", true));
+        let message = &refused.unwrap_err()[0].message;
+        assert!(message.contains("use one of m0, m1"), "{message}");
     }
 
     #[test]

@@ -840,6 +840,12 @@ async fn what_reaches_the_host_is_written_by_admins_only_whichever_way_it_is_wri
     refused(&ask("PUT", &one, JSON, &mounting("/etc")).await, source);
     refused(&ask("PATCH", &one, MERGE, &merge).await, source);
 
+    // What cannot be worked out cannot be judged: it is refused before it is tried again of another version.
+    let tested = json!([{"op": "test", "path": "/metadata/annotations/x", "value": "1"},
+        {"op": "add", "path": "/spec/template/volumes/0/source", "value": "/etc"}]);
+    let answer = ask("PATCH", &one, "application/json-patch+json", &tested).await;
+    assert_eq!(answer.code, 422, "{}", answer.text);
+
     // An admin may, and from then on it is an admin's but for its scale and restarts.
     assert_eq!(patch(&server, MERGE, &one, &merge.to_string()).await.code, 200);
     let image = json!({"spec": {"template": {"image": "evil:1"}}});

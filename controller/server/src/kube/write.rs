@@ -44,7 +44,9 @@ pub(super) async fn create(
         sender: &identity,
         admission,
     };
-    make(writer, &target, query.dry_run, input::object(&body.0)?).await
+    let mut object = input::object(&body.0)?;
+    apply::keep_note(&Value::Null, &mut object);
+    make(writer, &target, query.dry_run, object).await
 }
 
 /// Who writes, and where.
@@ -92,6 +94,7 @@ pub(super) async fn update(
     let by = By {
         user: &identity.user,
         judged,
+        applies: false,
     };
     let stored = commit(&store, by, &target, query.dry_run, edit).await?;
     Ok(Json(&stored.value()).into_response())
@@ -106,7 +109,9 @@ pub(super) async fn patch(
     headers: HeaderMap,
     body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
-    let edit: Edit = match parse(&headers, &body)? {
+    let patch = parse(&headers, &body)?;
+    let applies = matches!(patch, Patch::Apply(_));
+    let edit: Edit = match patch {
         Patch::Apply(mut config) => {
             input::settle(&target, &mut config)?;
             let manager = query.manager;
@@ -136,6 +141,7 @@ pub(super) async fn patch(
     let by = By {
         user: &identity.user,
         judged,
+        applies,
     };
     let stored = commit(&store, by, &target, query.dry_run, edit).await?;
     Ok(Json(&stored.value()).into_response())
@@ -243,6 +249,8 @@ impl Options {
 struct By<'a> {
     user: &'a Arc<str>,
     judged: Judged,
+    /// On the server's side, as a field manager.
+    applies: bool,
 }
 
 /// What a body makes of an object. May take long: neither for the store's writer nor for the async workers.
@@ -257,13 +265,21 @@ async fn commit(
     edit: Edit,
 ) -> Result<Arc<Stored>, Status> {
     let (info, name) = (target.info, target.name.as_str());
-    let By { user, judged } = by;
+    let By {
+        user,
+        judged,
+        applies,
+    } = by;
     let user = Arc::clone(user);
     let edit = move |current: &Stored| {
         let mut wanted = edit(current).map_err(|why| refused(current, why))?;
+        let is_judged = judged.holds_for(current, &wanted);
+        if !applies {
+            apply::keep_note(&current.value(), &mut wanted);
+        }
         attribution::stamp(current.info, &current.value(), &mut wanted, &user);
         consistent(current, &wanted)?;
-        if !judged.holds_for(current) {
+        if !is_judged {
             return Err(conflict(current, MODIFIED));
         }
         let errors = input::errors(current.info, &wanted, current.defaults());

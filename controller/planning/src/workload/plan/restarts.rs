@@ -54,6 +54,7 @@ pub(super) fn restart_ended(workload: &ValidatedWorkload, staying: &[&Instance],
         match instance.state {
             ContainerState::Created
                 if instance.index > 0
+                    || instance.is_restart_due()
                     || (may_start(workload, instance, plan) && roots_are_well(workload, instance, plan)) =>
             {
                 plan.steps.push(start(false));
