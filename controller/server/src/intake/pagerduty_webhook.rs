@@ -14,8 +14,13 @@ const NOTED: &[&str] = &[
     "escalated",
     "reassigned",
     "priority_updated",
+    "service_updated",
     "status_update_published",
+    "title_updated",
+    "urgency_updated",
 ];
+/// Words after `service.`: a change of what PagerDuty knows of a service, and no trouble of it.
+const OF_SERVICES: &[&str] = &["created", "updated", "deleted", "custom_field_values.updated"];
 
 /// Whether a body is one.
 pub(super) fn is_one(fields: &Map<String, Value>) -> bool {
@@ -38,6 +43,7 @@ pub(super) fn read(fields: &Map<String, Value>) -> Result<Report, String> {
         Some("triggered" | "reopened") => State::Firing,
         Some("resolved") => State::Resolved(format!("event_type: {shown}")),
         Some(other) if is_noted(other) => State::Noted(format!("event_type: {shown}")),
+        None if is_of_service(&kind) => State::Noted(format!("event_type: {shown}")),
         // The button by which a webhook is tried out.
         None if kind == "pagey.ping" => State::Test,
         _ => {
@@ -53,7 +59,9 @@ pub(super) fn read(fields: &Map<String, Value>) -> Result<Report, String> {
     };
     let id = match text(&incident, "id") {
         Some(id) => id,
-        None if state == State::Test => kind,
+        None if state == State::Test => kind.clone(),
+        // It opens and ends nothing, whatever it is about.
+        None if matches!(state, State::Noted(_)) => text(&data, "id").unwrap_or_else(|| kind.clone()),
         None => return Err("event.data.id is missing: it says which incident this is about".to_owned()),
     };
     let title = text(&incident, "title").or_else(|| text(&incident, "summary"));
@@ -76,12 +84,17 @@ pub(super) fn read(fields: &Map<String, Value>) -> Result<Report, String> {
         let said = text(&named, "summary").or_else(|| text(&named, "name"));
         annotations.extend(said.map(|said| (name.to_owned(), said.into())));
     }
+    // Opened again, it has the time at which it was first made: from before the end that it takes back.
+    let starts_at = match kind.as_str() {
+        "incident.reopened" => event.get("occurred_at"),
+        _ => incident.get("created_at"),
+    };
     Ok(Report {
         id,
         fingerprint: text(&incident, "incident_key"),
         state,
         severity: text(&incident, "urgency"),
-        starts_at: incident.get("created_at").cloned().unwrap_or_default(),
+        starts_at: starts_at.cloned().unwrap_or_default(),
         ends_at: event.get("occurred_at").cloned().unwrap_or_default(),
         url: text(&incident, "html_url"),
         logs: alert_type.clone(),
@@ -102,6 +115,12 @@ fn is_noted(word: &str) -> bool {
         "incident_type.",
         "workflow.",
         "role.",
+        "task.",
     ];
     NOTED.contains(&word) || parts.iter().any(|part| word.starts_with(part))
+}
+
+fn is_of_service(kind: &str) -> bool {
+    kind.strip_prefix("service.")
+        .is_some_and(|word| OF_SERVICES.contains(&word))
 }

@@ -138,8 +138,8 @@ async fn webhooks_of_pagerduty_are_one_incident_from_triggered_to_resolved() {
     assert_eq!(over.to_string(), "2026-11-29T11:00:02Z");
     for (odd, why) in [
         (
-            event("service.updated"),
-            "event.event_type is \\\"service.updated\\\": events of incidents",
+            event("incident.forgotten"),
+            "event.event_type is \\\"incident.forgotten\\\": events of incidents",
         ),
         (
             again.replace("\"id\": \"QEXAMPLE1\",", ""),
@@ -154,6 +154,89 @@ async fn webhooks_of_pagerduty_are_one_incident_from_triggered_to_resolved() {
         assert_eq!(answer.code, 400, "{}", answer.text);
         assert!(answer.text.contains(why), "{}", answer.text);
     }
+}
+
+#[tokio::test]
+async fn an_incident_that_pagerduty_opens_again_after_its_end_is_open_again() {
+    let event = |kind: &str, occurred: &str| {
+        fixture(12)
+            .replace("incident.triggered", kind)
+            .replace("2026-11-29T10:00:02.000Z", occurred)
+    };
+    let ended = event("incident.resolved", "2026-11-29T10:05:00Z");
+    let reopened = event("incident.reopened", "2026-11-29T10:07:00Z");
+    // Its beginning came before its end, or did not.
+    for began in ["open", "unknown"] {
+        let server = host().await;
+        if began == "open" {
+            post(&server, "/webhook", fixture(12)).await;
+        }
+        post(&server, "/webhook", ended.clone()).await;
+        let answer = post(&server, "/webhook", fixture(12)).await;
+        assert_eq!(answer.code, 202, "{began}: {}", answer.text);
+        server.flush().await;
+        let is_open = || {
+            let mut all = incidents(&server).into_iter();
+            all.any(|it| !it.is_finished() && it.spec.source.resolved_at.is_none())
+        };
+        assert!(!is_open(), "{began}: a late copy of its beginning opens nothing");
+        let answer = post(&server, "/webhook", reopened.clone()).await;
+        assert_eq!(answer.code, 202, "{began}: {}", answer.text);
+        server.flush().await;
+        assert!(is_open(), "{began}: {:?}", incidents(&server));
+        // Its own end ends it.
+        post(
+            &server,
+            "/webhook",
+            event("incident.resolved", "2026-11-29T10:09:00Z"),
+        )
+        .await;
+        assert!(!is_open(), "{began}");
+    }
+}
+
+#[tokio::test]
+async fn events_of_pagerduty_that_are_about_no_trouble_are_accepted_and_open_and_end_nothing() {
+    let server = host().await;
+    let event = |kind: &str| fixture(12).replace("incident.triggered", kind);
+    let typed = |kind: &str, data: Value| json!({"event": {"event_type": kind, "data": data}}).to_string();
+    let service = json!({"id": "PEXAMPLE1", "type": "service", "summary": "worker"});
+    let task = json!({"id": "T", "type": "incident_task", "incident": {"id": "QEXAMPLE1", "type": "incident_reference"}});
+    let quiet = [
+        event("incident.service_updated"),
+        event("incident.title_updated"),
+        event("incident.urgency_updated"),
+        event("incident.incident_type.changed"),
+        typed("incident.task.created", task),
+        typed(
+            "incident.workflow.started",
+            json!({"type": "incident_workflow_instance"}),
+        ),
+        typed("service.created", service.clone()),
+        typed("service.updated", service.clone()),
+        typed("service.deleted", service.clone()),
+        typed(
+            "service.custom_field_values.updated",
+            json!({"type": "service_field_values"}),
+        ),
+    ];
+    for open in [0, 1] {
+        for body in quiet.clone() {
+            let answer = post(&server, "/webhook", body.clone()).await;
+            assert_eq!(answer.code, 202, "{body}: {}", answer.text);
+            server.flush().await;
+            let all = incidents(&server);
+            assert_eq!(all.len(), open, "{body}");
+            assert!(
+                all.iter()
+                    .all(|it| it.spec.source.resolved_at.is_none() && it.spec.count == 1)
+            );
+        }
+        post(&server, "/webhook", fixture(12)).await;
+        server.flush().await;
+    }
+    let kept = server.get("/intake/unreadable").await.json();
+    assert_eq!(kept, json!([]));
 }
 
 #[tokio::test]
