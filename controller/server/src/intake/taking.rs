@@ -276,6 +276,11 @@ impl Desk<'_> {
 
     /// Keeps what could not be read of a body with several alerts, and says what became of each.
     async fn answer(&self, sender: Sender, tally: Tally, body: &Value, size: usize) -> Response {
+        let refused_with = match tally.refused.map(|refusal| postponed(sender, refusal)) {
+            // All of it comes again, what cannot be read as well: it is counted and kept when no more does.
+            Some(answer) if is_repeated(answer.status()) => return answer,
+            other => other,
+        };
         if !tally.unreadable.is_empty() {
             let mut why = tally.unreadable.join("; ");
             if tally.unreadable.len() > 1 {
@@ -285,8 +290,8 @@ impl Desk<'_> {
             self.keep_alerts(sender, alerts, &why, size, &without_keys(body), None)
                 .await;
         }
-        if let Some(refusal) = tally.refused {
-            return postponed(sender, refusal);
+        if let Some(answer) = refused_with {
+            return answer;
         }
         if let Some(why) = tally
             .unreadable
@@ -572,6 +577,11 @@ fn refused(sender: Sender, why: &str) -> Response {
         return (code, Json(answer)).into_response();
     }
     Refusal::Plain(code, why.to_owned()).into_response()
+}
+
+/// Whether a sender repeats a body after this answer.
+fn is_repeated(code: StatusCode) -> bool {
+    code == StatusCode::TOO_MANY_REQUESTS || code.is_server_error()
 }
 
 /// The answer where an alert cannot be taken in now: the sender is to repeat it. Alertmanager and Grafana repeat after 5xx,

@@ -373,6 +373,39 @@ async fn alertmanager_and_grafana_are_asked_to_repeat_by_503_where_others_get_42
 }
 
 #[tokio::test]
+async fn i10_what_cannot_be_read_of_a_body_that_is_to_be_repeated_is_counted_when_it_is_taken_in() {
+    let good = (0..8).map(|n| json!({"labels": {"alertname": format!("A{n}"), "container": "web"}, "fingerprint": format!("{n}")}));
+    let group: Vec<Value> = good.chain([json!(7)]).collect();
+    let group = json!({"receiver": "r", "alerts": group}).to_string();
+    let ours: Vec<String> = (0..8).map(|n| alert(&format!("i{n}"), "web")).collect();
+    let ours = format!("[{}, 7]", ours.join(","));
+    for (body, code) in [(group, 503), (ours, 429)] {
+        let server = with(crate::ServerConfig {
+            alerts_per_second: 1,
+            ..config()
+        })
+        .await;
+        let counted = || server.state.intake.unreadable.counted();
+        let mut postponed = 0;
+        loop {
+            let answer = post(&server, "/webhook", body.clone()).await;
+            let kept = server.get("/intake/unreadable").await.json();
+            let kept = kept.as_array().unwrap().len();
+            if answer.code == 200 {
+                assert_eq!((counted(), kept), (1, 1), "after {postponed} repeats");
+                break;
+            }
+            assert_eq!(answer.code, code, "{}", answer.text);
+            assert_eq!((counted(), kept), (0, 0), "it comes again");
+            postponed += 1;
+            assert!(postponed < 60, "{}", answer.text);
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+        assert!(postponed > 0);
+    }
+}
+
+#[tokio::test]
 async fn a_source_that_asks_for_a_proof_believes_nothing_else_and_no_token() {
     let server = host().await;
     let github = json!({"hmac": {"style": "GitHub", "secret": {"file": "key"}}});
