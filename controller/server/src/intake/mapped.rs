@@ -36,11 +36,7 @@ pub(super) fn read(mapping: &Mapping, body: &Value) -> Result<Vec<Result<Report,
     if found.is_empty() {
         return Err(format!("mapping.alerts ({path}) finds nothing in it"));
     }
-    // A path may lead to the list instead of to its items.
-    let items: Vec<&Value> = match found.as_slice() {
-        [Value::Array(items)] => items.iter().collect(),
-        _ => found,
-    };
+    let items = listed(found);
     if items.len() > ALERTS {
         return Err(format!(
             "mapping.alerts ({path}) finds {} alerts: at most {ALERTS} are read",
@@ -51,6 +47,22 @@ pub(super) fn read(mapping: &Mapping, body: &Value) -> Result<Vec<Result<Report,
         .into_iter()
         .map(|alert| report(mapping, alert, body))
         .collect())
+}
+
+/// What each alert of a body is read from.
+pub(super) fn items<'a>(mapping: &Mapping, body: &'a Value) -> Vec<&'a Value> {
+    match &mapping.alerts {
+        Some(path) => listed(query(path, body)),
+        None => vec![body],
+    }
+}
+
+/// The items that a path finds: it may lead to their list instead.
+fn listed(found: Vec<&Value>) -> Vec<&Value> {
+    match found.as_slice() {
+        [Value::Array(items)] => items.iter().collect(),
+        _ => found,
+    }
 }
 
 fn report(mapping: &Mapping, alert: &Value, body: &Value) -> Result<Report, String> {

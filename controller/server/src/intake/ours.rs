@@ -29,6 +29,21 @@ pub(super) fn several(
     Some(items.into_iter().enumerate().map(read).collect())
 }
 
+/// The texts of these of several alerts, as they were written: a key that is there twice is in them twice.
+pub(super) fn texts(body: &str, these: &[usize]) -> Vec<String> {
+    if these.is_empty() {
+        return Vec::new();
+    }
+    let items: Vec<&RawValue> = serde_json::from_str(body).unwrap_or_default();
+    // A line that is no JSON stands in the list as a string.
+    let text = |item: &RawValue| {
+        let line = serde_json::from_str::<String>(item.get());
+        line.unwrap_or_else(|_| item.get().to_owned())
+    };
+    let found = these.iter().filter_map(|at| items.get(*at));
+    found.map(|item| text(item)).collect()
+}
+
 /// What is wrong, field by field.
 pub(super) fn words(faults: &[Fault]) -> String {
     let each = faults.iter().map(|fault| match &*fault.field {

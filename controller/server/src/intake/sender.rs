@@ -116,4 +116,17 @@ impl Sender {
         };
         Ok(Reports { all, truncated })
     }
+
+    /// What of a body each of the alerts that [`Self::read`] answers was read from, in the same order.
+    pub(crate) fn items<'a>(self, body: &'a Value, mapping: Option<&Mapping>) -> Vec<&'a Value> {
+        let list = match self {
+            Self::Alertmanager | Self::Grafana => body.get("alerts"),
+            Self::Mapped => return mapping.map_or_else(Vec::new, |mapping| mapped::items(mapping, body)),
+            Self::CloudEvents | Self::PagerDuty | Self::AegisOps => Some(body),
+        };
+        match list {
+            Some(Value::Array(items)) => items.iter().collect(),
+            _ => vec![body],
+        }
+    }
 }

@@ -182,7 +182,8 @@ struct Tally {
     /// The id of the first that could be read.
     key: Option<String>,
     rows: Vec<Value>,
-    unreadable: Vec<String>,
+    /// Why alerts cannot be read, and which of the body they are.
+    unreadable: Vec<(usize, String)>,
     /// Why an alert could not be taken in now.
     refused: Option<Refusal>,
 }
@@ -262,42 +263,51 @@ impl Desk<'_> {
             truncated: reports.truncated,
             ..Tally::default()
         };
-        for report in reports.all {
+        for (at, report) in reports.all.into_iter().enumerate() {
             match report {
                 Ok(report) => {
                     tally.key.get_or_insert_with(|| report.id.clone());
-                    self.one(sender, report, &mut tally).await;
+                    self.one(sender, at, report, &mut tally).await;
                 }
-                Err(why) => tally.unreadable.push(why),
+                Err(why) => tally.unreadable.push((at, why)),
             }
         }
-        self.answer(sender, tally, body, size).await
+        let texts = || match tally.received {
+            0 | 1 => vec![without_keys(body)],
+            _ => {
+                let items = sender.items(body, self.source.mapping());
+                let item = |(at, _): &(usize, String)| items.get(*at).map(|item| without_keys(item));
+                tally.unreadable.iter().filter_map(item).collect()
+            }
+        };
+        let texts = if tally.unreadable.is_empty() {
+            Vec::new()
+        } else {
+            texts()
+        };
+        self.answer(sender, tally, texts, size).await
     }
 
-    /// Keeps what could not be read of a body with several alerts, and says what became of each.
-    async fn answer(&self, sender: Sender, tally: Tally, body: &Value, size: usize) -> Response {
+    /// Keeps the texts of what could not be read of a body with several alerts, and says what became of each.
+    async fn answer(&self, sender: Sender, tally: Tally, texts: Vec<String>, size: usize) -> Response {
         let refused_with = match tally.refused.map(|refusal| postponed(sender, refusal)) {
             // All of it comes again, what cannot be read as well: it is counted and kept when no more does.
             Some(answer) if is_repeated(answer.status()) => return answer,
             other => other,
         };
-        if !tally.unreadable.is_empty() {
-            let mut why = tally.unreadable.join("; ");
-            if tally.unreadable.len() > 1 {
-                why = format!("{} alerts: {why}", tally.unreadable.len());
+        let unreadable: Vec<String> = tally.unreadable.into_iter().map(|(_, why)| why).collect();
+        if !unreadable.is_empty() {
+            let mut why = unreadable.join("; ");
+            if unreadable.len() > 1 {
+                why = format!("{} alerts: {why}", unreadable.len());
             }
-            let alerts = tally.unreadable.len();
-            self.keep_alerts(sender, alerts, &why, size, &without_keys(body), None)
+            self.keep_alerts(sender, unreadable.len(), &why, size, texts, None)
                 .await;
         }
         if let Some(answer) = refused_with {
             return answer;
         }
-        if let Some(why) = tally
-            .unreadable
-            .first()
-            .filter(|_| tally.unreadable.len() == tally.received)
-        {
+        if let Some(why) = unreadable.first().filter(|_| unreadable.len() == tally.received) {
             return refused(sender, why);
         }
         if sender == Sender::PagerDuty {
@@ -305,12 +315,12 @@ impl Desk<'_> {
             return (StatusCode::ACCEPTED, Json(answer)).into_response();
         }
         let answer = json!({"received": tally.received, "truncated": tally.truncated, "alerts": tally.rows,
-            "unreadable": tally.unreadable});
+            "unreadable": unreadable});
         Json(answer).into_response()
     }
 
     /// One alert of another sender.
-    async fn one(&self, sender: Sender, report: Report, tally: &mut Tally) {
+    async fn one(&self, sender: Sender, at: usize, report: Report, tally: &mut Tally) {
         let stands = report.state.clone();
         let now = aegis_clock::now();
         if stands == Stands::Test {
@@ -326,7 +336,7 @@ impl Desk<'_> {
         let mut alert = match self.alert(sender, report, now) {
             Ok(alert) => alert,
             Err(faults) => {
-                tally.unreadable.push(words(&faults));
+                tally.unreadable.push((at, words(&faults)));
                 return;
             }
         };
@@ -408,7 +418,7 @@ impl Desk<'_> {
         let now = aegis_clock::now();
         let target = &self.state.config.target_container;
         if let Some(alerts) = ours::several(content, target, known, now) {
-            return self.several(alerts, &content.value, size).await;
+            return self.several(alerts, &content.text, size).await;
         }
         let alert = match Alert::read(content.text.as_bytes(), target, known, now) {
             Ok(alert) => alert,
@@ -441,22 +451,24 @@ impl Desk<'_> {
     }
 
     /// Each of several of our own alerts like a single one.
-    async fn several(&self, alerts: Vec<Result<Alert, String>>, body: &Value, size: usize) -> Response {
+    async fn several(&self, alerts: Vec<Result<Alert, String>>, text: &str, size: usize) -> Response {
         let sender = Sender::AegisOps;
         let mut tally = Tally {
             received: alerts.len(),
             ..Tally::default()
         };
-        for alert in alerts {
+        for (at, alert) in alerts.into_iter().enumerate() {
             match alert {
                 Ok(alert) => {
                     let source = self.source.place.clone();
                     self.taken(sender, &Alert { source, ..alert }, &mut tally).await;
                 }
-                Err(why) => tally.unreadable.push(why),
+                Err(why) => tally.unreadable.push((at, why)),
             }
         }
-        self.answer(sender, tally, body, size).await
+        let bad: Vec<usize> = tally.unreadable.iter().map(|(at, _)| *at).collect();
+        let texts = ours::texts(text, &bad);
+        self.answer(sender, tally, texts, size).await
     }
 
     async fn no_content(&self, guess: Sender, why: NoContent, bytes: &[u8]) -> Response {
@@ -483,8 +495,15 @@ impl Desk<'_> {
             ),
             NoContent::Asks(question) => {
                 let text = super::bytes::text(bytes);
-                self.keep_alerts(guess, 1, &question.why, bytes.len(), &text, question.open)
-                    .await;
+                self.keep_alerts(
+                    guess,
+                    1,
+                    &question.why,
+                    bytes.len(),
+                    vec![text.into_owned()],
+                    question.open,
+                )
+                .await;
                 return refused(guess, &question.why);
             }
             NoContent::Neither(why) => {
@@ -500,17 +519,18 @@ impl Desk<'_> {
 
     /// Keeps a body that could not be read, and reports it.
     async fn keep(&self, sender: Sender, reason: &str, size: usize, body: &str) {
-        self.keep_alerts(sender, 1, reason, size, body, None).await;
+        self.keep_alerts(sender, 1, reason, size, vec![body.to_owned()], None)
+            .await;
     }
 
-    /// The same with a body of which so many alerts could not be read. `open`: an address that is for a person to open.
+    /// The same with the texts of so many alerts that could not be read. `open`: an address that is for a person to open.
     async fn keep_alerts(
         &self,
         sender: Sender,
         alerts: usize,
         reason: &str,
         size: usize,
-        body: &str,
+        texts: Vec<String>,
         open: Option<String>,
     ) {
         let alerts = u64::try_from(alerts).unwrap_or(u64::MAX);
@@ -522,7 +542,7 @@ impl Desk<'_> {
             sender: sender.as_str().to_owned(),
             reason: reason.clone(),
             bytes: size,
-            body: body.to_owned(),
+            body: String::new(),
             open,
             counted: 0,
         };
@@ -530,7 +550,7 @@ impl Desk<'_> {
             .state
             .intake
             .unreadable
-            .keep(kept, alerts, Instant::now())
+            .keep(kept, texts, alerts, Instant::now())
             .await;
         let place = if written {
             "`aegisctl intake unreadable` shows it"

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 
 /// Most that are kept; the oldest goes.
 const MOST: usize = 100;
-/// The longest beginning of a body that is kept, bytes.
+/// The longest beginning of a body that is kept, bytes; of several alerts, of their texts together.
 const BODY: usize = 64 << 10;
+/// As much of the text of each of several alerts as is kept where there is room for any, bytes.
+const EACH: usize = 1 << 10;
 /// Most that are written within [`SPAN`]; what comes beyond is counted and reported alone.
 const IN_SPAN: u32 = 20;
 const SPAN: Duration = Duration::from_secs(10);
@@ -39,7 +41,7 @@ pub(crate) struct Kept {
     pub(crate) reason: String,
     /// How large it was, bytes; 0 where it was larger than may be read.
     pub(crate) bytes: usize,
-    /// Its beginning.
+    /// Its beginning; where it had several alerts, those of the ones that could not be read, one after the other.
     pub(crate) body: String,
     /// An address that a person has to open, if they want to hear from the sender: what it holds is for them, and stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,9 +93,9 @@ impl Unreadable {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).counted
     }
 
-    /// Counts so many alerts, and keeps their body; answers whether it is written. Durable when it is. The sender may be gone
-    /// before this ends: it is counted and kept all the same.
-    pub(super) async fn keep(&self, mut kept: Kept, alerts: u64, now: Instant) -> bool {
+    /// Counts so many alerts, and keeps their texts; answers whether they are written. Durable when they are. The sender may be
+    /// gone before this ends: they are counted and kept all the same.
+    pub(super) async fn keep(&self, mut kept: Kept, texts: Vec<String>, alerts: u64, now: Instant) -> bool {
         let shared = Arc::clone(&self.inner);
         let write = tokio::task::spawn_blocking(move || {
             let mut inner = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,8 +103,7 @@ impl Unreadable {
             let written = match inner.has_room(now) {
                 true => {
                     kept.counted = inner.counted;
-                    // Cut a little later than it is kept, so that no secret is cut in two before it is recognised.
-                    kept.body = beginning(&redact(&beginning(&kept.body, BODY + 4096)), BODY);
+                    kept.body = beginnings(&texts);
                     inner.write(&kept).map(|()| true)
                 }
                 false => Ok(false),
@@ -251,6 +252,27 @@ fn number(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
+/// The beginnings of texts, a line or more each, without secrets: together [`BODY`] bytes at most, and none of them at the cost of all
+/// others. What a short one leaves is for those behind it.
+fn beginnings(texts: &[String]) -> String {
+    let mut all = String::new();
+    for (at, text) in texts.iter().enumerate() {
+        if at > 0 {
+            all.push('\n');
+        }
+        let room = BODY.saturating_sub(all.len());
+        if room == 0 {
+            break;
+        }
+        let left = texts.len().saturating_sub(at).max(1);
+        let share = (room / left).saturating_sub(1).max(EACH).min(room);
+        let share = if left == 1 { room } else { share };
+        // Cut a little later than it is kept, so that no secret is cut in two before it is recognised.
+        all.push_str(&beginning(&redact(&beginning(text, share + 4096)), share));
+    }
+    beginning(&all, BODY)
+}
+
 /// The first bytes of a text, cut at a character.
 fn beginning(text: &str, longest: usize) -> String {
     let ends = (0..=longest.min(text.len())).rev();
@@ -269,10 +291,33 @@ mod tests {
             sender: "aegisops".to_owned(),
             reason: format!("{n}"),
             bytes: 3,
-            body: "é".repeat(BODY) + " password=hunter2hunter2",
+            body: String::new(),
             open: None,
             counted: 0,
         }
+    }
+
+    fn body() -> Vec<String> {
+        vec!["é".repeat(BODY) + " password=hunter2hunter2"]
+    }
+
+    #[test]
+    fn i12_of_several_texts_each_is_kept_by_its_beginning_and_no_secret_of_any() {
+        let text = |n: usize| format!("<{n}> {} password=hunter2hunter2 ", "é".repeat(n));
+        let one = beginnings(&[text(BODY)]);
+        assert!(one.len() <= BODY && one.len() > BODY - 2, "{}", one.len());
+        // A long one leaves room for those behind it, short ones for a long one.
+        let both = beginnings(&[text(BODY), text(3), text(BODY)]);
+        assert!(both.len() <= BODY && both.len() > BODY * 9 / 10, "{}", both.len());
+        assert!(both.contains("\n<3> ééé password=") && both.contains(&format!("\n<{BODY}> é")));
+        let many: Vec<String> = (0..3000).map(|n| text(2 * EACH + n)).collect();
+        let many = beginnings(&many);
+        assert!(many.len() <= BODY && many.lines().count() > BODY / EACH / 2);
+        for cut in 0..80 {
+            let kept = beginnings(&[text(EACH - 80 + cut), text(BODY), text(EACH / 2 - cut)]);
+            assert!(!kept.contains("hunter2"), "{cut}");
+        }
+        assert_eq!(beginnings(&[]), "");
     }
 
     #[tokio::test(start_paused = true)]
@@ -282,7 +327,9 @@ mod tests {
         let begun = Instant::now();
         let unreadable = Unreadable::new(path.clone());
         for n in 0..25 {
-            unreadable.keep(kept(n), 1 + u64::from(n == 3), begun).await;
+            unreadable
+                .keep(kept(n), body(), 1 + u64::from(n == 3), begun)
+                .await;
         }
         assert_eq!(unreadable.counted(), 26);
         // As a kill -9 leaves it: what was kept is counted, what came past the rate within the last second is not.
@@ -298,7 +345,7 @@ mod tests {
             26,
             "written within a second"
         );
-        unreadable.keep(kept(26), 4, begun).await;
+        unreadable.keep(kept(26), body(), 4, begun).await;
         drop(unreadable);
         // An orderly end loses none. The task that would have written it holds it until its time has come.
         tokio::time::sleep(COUNT_WRITTEN_WITHIN * 2).await;
@@ -320,16 +367,21 @@ mod tests {
         let begun = Instant::now();
         for n in 0..150_u32 {
             let written = unreadable
-                .keep(kept(usize::try_from(n).unwrap()), 1, begun + SPAN * (n / IN_SPAN))
+                .keep(
+                    kept(usize::try_from(n).unwrap()),
+                    body(),
+                    1,
+                    begun + SPAN * (n / IN_SPAN),
+                )
                 .await;
             assert!(written, "{n}");
         }
-        assert!(unreadable.keep(kept(150), 1, begun + SPAN * 7).await);
+        assert!(unreadable.keep(kept(150), body(), 1, begun + SPAN * 7).await);
         for _ in 0..9 {
-            unreadable.keep(kept(151), 1, begun + SPAN * 7).await;
+            unreadable.keep(kept(151), body(), 1, begun + SPAN * 7).await;
         }
         assert!(
-            !unreadable.keep(kept(999), 1, begun + SPAN * 7).await,
+            !unreadable.keep(kept(999), body(), 1, begun + SPAN * 7).await,
             "past the rate"
         );
         let again = Unreadable::new(folder.path().join("u"));

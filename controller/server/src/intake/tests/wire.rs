@@ -373,6 +373,52 @@ async fn alertmanager_and_grafana_are_asked_to_repeat_by_503_where_others_get_42
 }
 
 #[tokio::test]
+async fn i10_what_is_bad_at_the_end_of_a_large_body_is_kept_by_its_own_text() {
+    let filler = "x".repeat(40_000);
+    let ours = |id: &str| {
+        json!({"incident_id": id, "alert_type": "x", "container_name": "web", "logs": filler}).to_string()
+    };
+    let (a, b, c) = (ours("a"), ours("b"), ours("c"));
+    let twice =
+        r#"{"incident_id": "late-one", "alert_type": "x", "container_name": "web", "container_name": "db"}"#;
+    let alert = |n: usize| json!({"labels": {"alertname": "A", "container": "web"}, "annotations": {"summary": filler}, "fingerprint": format!("{n}")});
+    let bad = json!({"labels": {"alertname": "late-one", "container": "web", "container_name": "db"}, "fingerprint": "9"});
+    let group = json!({"receiver": "r", "alerts": [alert(1), alert(2), 7, alert(3), bad]});
+    let event = |n: usize| json!({"specversion": "1.0", "id": n, "source": "s", "type": "t", "subject": "web", "data": {"logs": filler}});
+    let batch = json!([event(1), event(2), event(3), {"specversion": "1.0", "type": "late-one", "id": "4"}]);
+    let row =
+        |n: usize| json!({"what": "W", "nr": n, "now": "on", "where": {"box": "web"}, "filler": filler});
+    let rows =
+        json!({"site": "s", "events": [row(1), row(2), row(3), {"nr": "late-one", "routing_key": "k3y"}]});
+    for (path, body, kept_as) in [
+        ("/webhook", format!("[{a}, {b}, {c}, {twice}]"), twice.to_owned()),
+        (
+            "/webhook",
+            format!("{a}\n{b}\n{c}\n{{\"late-one\": nonsense"),
+            "{\"late-one\": nonsense".to_owned(),
+        ),
+        ("/webhook", group.to_string(), format!("7\n{bad}")),
+        ("/webhook/alertmanager", group.to_string(), format!("7\n{bad}")),
+        ("/webhook", batch.to_string(), batch[3].to_string()),
+        (
+            "/webhook/cellar",
+            rows.to_string(),
+            json!({"nr": "late-one"}).to_string(),
+        ),
+    ] {
+        let server = host().await;
+        assert!(body.find("late-one").unwrap() > 64 << 10);
+        let size = body.len();
+        let answer = post(&server, path, body).await;
+        assert_eq!(answer.code, 200, "{path}: {}", answer.text);
+        let kept = server.get("/intake/unreadable").await.json();
+        assert_eq!(kept.as_array().unwrap().len(), 1, "{path}");
+        assert_eq!(kept[0]["body"], kept_as, "{path}");
+        assert_eq!(kept[0]["bytes"], size);
+    }
+}
+
+#[tokio::test]
 async fn i10_what_cannot_be_read_of_a_body_that_is_to_be_repeated_is_counted_when_it_is_taken_in() {
     let good = (0..8).map(|n| json!({"labels": {"alertname": format!("A{n}"), "container": "web"}, "fingerprint": format!("{n}")}));
     let group: Vec<Value> = good.chain([json!(7)]).collect();
