@@ -32,7 +32,8 @@ pub(super) fn fields(content_type: &str, text: &str) -> Option<Result<Map<String
         .collect()))
 }
 
-/// The fields of a form in parts. Of a file that is no text, such as a picture, the name is its value.
+/// The fields of a form in parts. Of a file that is no text, such as a picture, the name is its value; what looks like JSON, or is
+/// the payload, is text whatever its type: curl says of any file that it is bytes.
 fn parts(content_type: &str, text: &str) -> Result<Map<String, Value>, multer::Error> {
     let boundary = multer::parse_boundary(content_type)?;
     let whole = stream::iter([Ok::<_, Infallible>(Bytes::copy_from_slice(text.as_bytes()))]);
@@ -52,9 +53,11 @@ fn parts(content_type: &str, text: &str) -> Result<Map<String, Value>, multer::E
                 .unwrap_or_default();
             let is_text = kind.is_empty() || kind.starts_with("text/") || kind.contains("json");
             let file = part.file_name().filter(|_| !is_text).map(str::to_owned);
+            let bytes = part.bytes().await?;
+            let looks_so = matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
             let value = match file {
-                Some(file) => file,
-                None => String::from_utf8_lossy(&part.bytes().await?).into_owned(),
+                Some(file) if name != "payload" && !looks_so => file,
+                _ => String::from_utf8_lossy(&bytes).into_owned(),
             };
             fields.insert(name, value.into());
         }

@@ -149,6 +149,49 @@ async fn bodies_are_read_packed_marked_broken_and_without_a_type() {
 }
 
 #[tokio::test]
+async fn a_file_in_a_form_is_its_text_where_it_is_the_payload_or_looks_like_json_and_else_its_name() {
+    let file = |name: &str, kind: &str| format!("{name}\"; filename=\"a.bin\"\r\nContent-Type: \"{kind}");
+    let binary = "application/octet-stream";
+    // As `curl -F payload=@alert.json` sends it.
+    for payload in [LEAST.to_owned(), format!("\r\n {LEAST}\n")] {
+        let server = host().await;
+        let body = parts(&[(&file("payload", binary), &payload)]);
+        let answer = post_with(&server, "/webhook", PARTS, body).await;
+        assert_eq!(answer.code, 200, "{}", answer.text);
+        assert_eq!(opened(&server), ["x about web (i)"]);
+    }
+    let server = host().await;
+    let mapping = json!({"alertType": ["$.payload"], "id": ["1"], "container": ["web"], "labels": ["$"]});
+    create(
+        &server,
+        "AlertSource",
+        "plex",
+        json!({"format": "Mapped", "mapping": mapping}),
+    )
+    .await;
+    let body = parts(&[
+        (&file("payload", binary), "no JSON"),
+        (&file("more", binary), " [1, 2]"),
+        (&file("object", "image/png"), "{\"a\": 1}"),
+        (&file("thumb", "image/jpeg"), "\u{1}\u{2}"),
+        (&file("dump", binary), "\u{1}{"),
+    ]);
+    let answer = post_with(&server, "/webhook/plex", PARTS, body).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    let spec = &incidents(&server)[0].spec;
+    let labels = &spec.source.labels;
+    assert_eq!(spec.alert_type, "no JSON");
+    for (name, value) in [
+        ("more", " [1, 2]"),
+        ("object", "{\"a\": 1}"),
+        ("thumb", "a.bin"),
+        ("dump", "a.bin"),
+    ] {
+        assert_eq!(labels[&format!("labels.{name}")].trim(), value.trim(), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn numbers_that_no_program_holds_are_kept_as_they_were_written() {
     let data = r#"{"labels": {"big": 1e400, "id": 123456789012345678901234567890}}"#;
     let packed = base64::engine::general_purpose::STANDARD.encode(data);
