@@ -179,7 +179,12 @@ fn data(event: &Map<String, Value>) -> Value {
         None => event.get("data").cloned().unwrap_or_default(),
     };
     match data {
-        Value::String(text) => body::inner(&text).unwrap_or(Value::String(text)),
+        Value::String(text) => {
+            // A text in JSON is that text; of a number alone no digit is to change.
+            let quoted = || serde_json::from_str(&text).ok().map(Value::String);
+            let read = body::inner(&text).or_else(quoted);
+            read.unwrap_or(Value::String(text))
+        }
         other => other,
     }
 }

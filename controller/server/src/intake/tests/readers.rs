@@ -150,6 +150,31 @@ async fn an_event_in_binary_mode_is_read_from_its_headers() {
 }
 
 #[tokio::test]
+async fn data_of_an_event_that_is_a_text_in_json_is_that_text() {
+    use base64::Engine as _;
+    let packed = base64::engine::general_purpose::STANDARD.encode(r#""it was \"killed\"""#);
+    for (name, data, logs) in [
+        ("data", r#""it was \"killed\"""#, r#"it was "killed""#),
+        ("data_base64", packed.as_str(), r#"it was "killed""#),
+        ("data", "it was killed", "it was killed"),
+        ("data", r#""it was" killed"#, r#""it was" killed"#),
+        (
+            "data",
+            "123456789012345678901234567890",
+            "123456789012345678901234567890",
+        ),
+    ] {
+        let server = host().await;
+        let mut event =
+            json!({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "subject": "web"});
+        event[name] = data.into();
+        let answer = post(&server, "/webhook", event.to_string()).await;
+        assert_eq!(answer.code, 200, "{data}: {}", answer.text);
+        assert_eq!(incidents(&server)[0].spec.logs, logs, "{data}");
+    }
+}
+
+#[tokio::test]
 async fn labels_of_compose_and_the_cgroup_of_cadvisor_name_the_container() {
     let id = "b".repeat(64);
     for (labels, container) in [
