@@ -146,10 +146,6 @@ impl World {
         };
         files.insert(live.to_owned(), text.to_vec());
         let command = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let reloaded = self.exec(id, &command(&["nginx", "-s", "reload", "-c", main]), &[]);
-        if reloaded.exit_code == 0 {
-            return reloaded;
-        }
         let checked = self.exec(id, &command(&["nginx", "-t", "-c", main]), &[]);
         if checked.exit_code != 0 {
             if let Some(container) = self.get_mut(id) {
@@ -160,9 +156,14 @@ impl World {
                 ..checked
             };
         }
+        let reloaded = self.exec(id, &command(&["nginx", "-s", "reload", "-c", main]), &[]);
         ExecOutput {
-            exit_code: script::NOT_RELOADED,
-            output: reloaded.output + &checked.output,
+            exit_code: if reloaded.exit_code == 0 {
+                script::RELOADED
+            } else {
+                script::NOT_RELOADED
+            },
+            output: checked.output + &reloaded.output,
         }
     }
 

@@ -1,6 +1,5 @@
 # Puts what standard input brings in the place of nginx's file $1, and has nginx check and load it: one command instead of
-# three. Before it signals, `nginx -s reload` reads the whole configuration and refuses one that is bad, so that `nginx -t` need
-# only tell why it failed. $2: nginx's main configuration, $3: the global directives that it was started with. Each request is a line, how many bytes there are and a mark, and then the bytes. It
+# three. $2: nginx's main configuration, $3: the global directives that it was started with. Each request is a line, how many bytes there are and a mark, and then the bytes. It
 # is answered with what nginx said and a line of the mark and a code, and the next one is waited for.
 # Code 0: signalled to reload; 70: nothing was touched; 71: refused, and the file is as it was; 72: accepted, but nginx could
 # not be signalled; 73: refused, and the file could not be put back. It ends with 70, 73 and, with 74, when its input does.
@@ -18,11 +17,9 @@ reload() {
         rm -f "$new" "$old"
         return 70
     fi
-    if nginx -s reload -c "$main" -g "$globals" </dev/null; then
+    if nginx -t -c "$main" -g "$globals" </dev/null; then
         rm -f "$old"
-    elif nginx -t -c "$main" -g "$globals" </dev/null; then
-        rm -f "$old"
-        return 72
+        nginx -s reload -c "$main" -g "$globals" </dev/null || return 72
     else
         mv -f "$old" "$live" || return 73
         return 71

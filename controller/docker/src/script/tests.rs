@@ -17,7 +17,7 @@ impl Lab {
         let lab = Self(folder);
         std::fs::write(lab.live(), "before").unwrap();
         let nginx = format!(
-            "#!/bin/sh\ncase $1 in\n-t) ! grep -q bad '{live}' || {{ echo '[emerg] bad'; exit 1; }} ;;\n-s) ! grep -q bad '{live}' && test ! -e {pidless} && cat '{live}' >{loaded} ;;\nesac\n",
+            "#!/bin/sh\ncase $1 in\n-t) ! grep -q bad '{live}' || {{ echo '[emerg] bad'; exit 1; }} ;;\n-s) test ! -e {pidless} && cat '{live}' >{loaded} ;;\nesac\n",
             live = lab.live().display(),
             loaded = lab.0.join("loaded").display(),
             pidless = lab.0.join("pidless").display(),

@@ -147,11 +147,6 @@ async fn configure(
         nginx.prove(balancer.address, &rendered.revision, proof).await
     };
     if let Err(error) = loaded.await {
-        // A reload that was accepted reads the configuration and opens nothing yet: what cannot be opened shows in a whole check.
-        let error = match (reloaded_at, nginx.test().await) {
-            (Some(_), Err(refused @ nginx::Error::Refused { .. })) => refused,
-            _ => error,
-        };
         put_back(&nginx, balancer).await?;
         return Err(failed(error));
     }

@@ -288,7 +288,10 @@ fn two() -> Vec<InstanceStatus> {
 async fn other_servers_are_brought_to_nginx_by_one_command() {
     let mut loaded = Loaded::new(FakeOptions::default()).await;
     // The command, and what runs inside it.
-    assert_eq!(loaded.bring(two()).await, [Op::Exec, Op::Exec, Op::Reload]);
+    assert_eq!(
+        loaded.bring(two()).await,
+        [Op::Exec, Op::Exec, Op::Exec, Op::Reload]
+    );
     assert_eq!(loaded.serves(), ["10.0.0.1:8000", "10.0.0.2:8000"]);
 }
 

@@ -12,13 +12,10 @@ use crate::fault;
 /// Exit codes from this one on are those of a program that a signal ended.
 const KILLED: i64 = 128;
 
-/// What is reported of a check that nginx has nothing to say about.
-const ACCEPTED: &str = "nginx -s reload accepts the configuration";
-
 /// What the command came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::load_balancer) enum FastReload {
-    /// nginx accepts the file, and was signalled to load it. What it said.
+    /// nginx accepts the file, and was signalled to load it. What `nginx -t` said.
     Reloaded(String),
     /// nginx accepts the file, and could not be signalled to load it. What `nginx -t` said.
     NotReloaded(String),
@@ -64,7 +61,6 @@ impl Nginx<'_> {
         };
         let output = one_line(&answer.output);
         match answer.exit_code {
-            script::RELOADED if output.is_empty() => Ok(FastReload::Reloaded(ACCEPTED.to_owned())),
             script::RELOADED => Ok(FastReload::Reloaded(output)),
             script::NOT_RELOADED => Ok(FastReload::NotReloaded(output)),
             script::REFUSED => Err(self.refused(output)),

@@ -14,7 +14,7 @@ use crate::load_balancer::memory::Memory;
 use crate::load_balancer::standby;
 
 /// The command that does it all, and what runs inside it.
-const AT_ONCE: [Op; 3] = [Op::Exec, Op::Exec, Op::Reload];
+const AT_ONCE: [Op; 4] = [Op::Exec, Op::Exec, Op::Exec, Op::Reload];
 
 fn one(index: usize) -> Vec<InstanceStatus> {
     vec![two().remove(index)]
