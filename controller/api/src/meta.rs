@@ -27,5 +27,7 @@ pub const LABEL_NETWORKS: &str = "io.aegisops.networks";
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Annotation: which fields each field manager has applied on the server's side, by name.
 pub const APPLIED_FIELDS: &str = "aegisops.io/applied-fields";
+/// Annotations that programs write for themselves: no part of what a person wrote, nor of what a person is shown.
+pub const NOTES: [&str; 2] = [LAST_APPLIED, APPLIED_FIELDS];
 /// Workload annotation: `"true"` protects it from every automated action.
 pub const ANNOTATION_PROTECTED: &str = "aegisops.io/protected";

@@ -5,7 +5,7 @@
 //! `restartedAt`, a person an incident's approval, `scale` the replicas; what the file does not name stays as it is, and
 //! what it named the last time and names no longer is removed.
 
-use aegis_api::meta::{APPLIED_FIELDS, LAST_APPLIED};
+use aegis_api::meta::{LAST_APPLIED, NOTES};
 use serde_json::{Value, json};
 
 use crate::manifest::Manifest;
@@ -60,8 +60,7 @@ fn configuration(object: &Value) -> Value {
             .or_insert_with(|| json!({}))
             .as_object_mut()
         {
-            annotations.remove(LAST_APPLIED);
-            annotations.remove(APPLIED_FIELDS);
+            annotations.retain(|name, _| !NOTES.contains(&name.as_str()));
         }
     }
     noted

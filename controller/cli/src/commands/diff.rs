@@ -1,6 +1,6 @@
 //! `diff`: what `apply` would change, as the server would make it.
 
-use aegis_api::meta::{APPLIED_FIELDS, LAST_APPLIED};
+use aegis_api::meta::NOTES;
 use owo_colors::Style;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
@@ -83,8 +83,7 @@ fn comparable(object: &Value, manifest: &Manifest) -> Result<String, CliError> {
     drop_server_owned(&mut object);
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove(LAST_APPLIED);
-            annotations.remove(APPLIED_FIELDS);
+            annotations.retain(|name, _| !NOTES.contains(&name.as_str()));
         }
         if manifest.object.pointer("/metadata/finalizers").is_none() {
             metadata.remove("finalizers");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aegis_api::meta::{APPLIED_FIELDS, LAST_APPLIED};
+use aegis_api::meta::NOTES;
 use serde_json::Value;
 
 use crate::client::{DryRun, Shape};
@@ -173,8 +173,7 @@ fn hide_note(object: &mut Value) {
         return;
     };
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-        annotations.remove(LAST_APPLIED);
-        annotations.remove(APPLIED_FIELDS);
+        annotations.retain(|name, _| !NOTES.contains(&name.as_str()));
         if annotations.is_empty() {
             metadata.remove("annotations");
         }

@@ -77,9 +77,6 @@ fn with<K: DeserializeOwned>(object: &Value, write: impl FnOnce(&K)) -> bool {
         .is_ok()
 }
 
-/// Annotations that say nothing to a person.
-const HIDDEN: [&str; 2] = [aegis_api::meta::LAST_APPLIED, aegis_api::meta::APPLIED_FIELDS];
-
 fn head(sheet: &mut Sheet, object: &Value, now: Time) {
     let at = |pointer: &str| object.pointer(pointer).map(super::jsonpath::plain);
     sheet.field("Name", at("/metadata/name").unwrap_or_default());
@@ -89,7 +86,7 @@ fn head(sheet: &mut Sheet, object: &Value, now: Time) {
     let shown = annotations
         .into_iter()
         .flatten()
-        .filter(|(key, _)| !HIDDEN.contains(&key.as_str()));
+        .filter(|(key, _)| !aegis_api::meta::NOTES.contains(&key.as_str()));
     let shown: Vec<String> = shown
         .map(|(key, value)| format!("{key}={}", super::jsonpath::plain(value)))
         .collect();

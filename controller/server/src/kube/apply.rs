@@ -16,23 +16,11 @@ use crate::status::Status;
 const MANAGER: usize = 128;
 /// Who applies without a name.
 const UNNAMED: &str = "unknown";
-/// Top-level fields and metadata that say which object is meant, or that the server writes.
+/// Top-level fields that say which object is meant.
 const IDENTITY: [&str; 2] = ["apiVersion", "kind"];
-const OF_SERVER: [&str; 12] = [
-    "name",
-    "generateName",
-    "namespace",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "selfLink",
-    // Lists that the controller and others add to: nothing is taken out of them because it is named no longer.
-    "finalizers",
-    "ownerReferences",
-];
+/// What of the metadata is a manager's. The rest says which object is meant, is written by the server, or is a list that the
+/// controller and others add to, out of which nothing is taken because it is named no longer.
+const METADATA: [&str; 2] = ["labels", "annotations"];
 /// Most field managers of an object.
 const MANAGERS: usize = 16;
 
@@ -165,10 +153,7 @@ fn sent(mut config: Value) -> Value {
     if let Some(metadata) = config.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
-    if let Some(annotations) = config
-        .pointer_mut("/metadata/annotations")
-        .and_then(Value::as_object_mut)
-    {
+    if let Some(annotations) = annotations_mut(&mut config) {
         annotations.remove(APPLIED_FIELDS);
     }
     config
@@ -177,27 +162,22 @@ fn sent(mut config: Value) -> Value {
 /// What a manager owns of a body.
 fn tracked(config: Value) -> Value {
     let mut config = sent(config);
-    if let Some(fields) = config.as_object_mut() {
-        fields.retain(|key, _| !IDENTITY.contains(&key.as_str()));
-    }
-    if let Some(metadata) = config.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|key, _| !OF_SERVER.contains(&key.as_str()));
-    }
-    if config
-        .pointer("/metadata")
-        .and_then(Value::as_object)
-        .is_some_and(Map::is_empty)
-        && let Some(fields) = config.as_object_mut()
-    {
-        fields.remove("metadata");
-    }
-    if let Some(annotations) = config
-        .pointer_mut("/metadata/annotations")
-        .and_then(Value::as_object_mut)
-    {
+    if let Some(annotations) = annotations_mut(&mut config) {
         annotations.remove(LAST_APPLIED);
     }
+    if let Some(metadata) = config.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|key, _| METADATA.contains(&key.as_str()));
+    }
+    if let Some(fields) = config.as_object_mut() {
+        let names_none =
+            |key: &str, value: &Value| key == "metadata" && value.as_object().is_some_and(Map::is_empty);
+        fields.retain(|key, value| !IDENTITY.contains(&key.as_str()) && !names_none(key, value));
+    }
     config
+}
+
+fn annotations_mut(object: &mut Value) -> Option<&mut Map<String, Value>> {
+    object.pointer_mut("/metadata/annotations")?.as_object_mut()
 }
 
 fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
