@@ -4,6 +4,7 @@
 
 mod counted;
 mod held;
+mod read;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::io::{self, Write};
 use tera::{Context, Filter, Tera, Value};
 
 use counted::counted;
+pub use read::read;
 
 /// Longest template, bytes.
 const TEMPLATE: usize = 256 << 10;

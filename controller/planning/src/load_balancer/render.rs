@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use aegis_api::error::chain;
 use aegis_api::load_balancer::{Protocol, Tls};
-use aegis_template::Templates;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -138,8 +137,7 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
     let digest = hex(&hash.finalize(), REVISION_BYTES);
     values.revision = Some(&digest);
     let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
-    let mut templates = Templates::default();
-    templates.add(NAME, template).map_err(RenderError::Template)?;
+    let templates = aegis_template::read(NAME, template).map_err(RenderError::Template)?;
     let text = templates.render(NAME, &context).map_err(RenderError::Template)?;
     Ok(Rendered {
         revision: digest,
