@@ -19,7 +19,8 @@ const ASK_PAUSE: Duration = Duration::from_millis(20);
 /// How long nginx may take to serve what it was signalled to load.
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_LOOK: Duration = Duration::from_millis(2);
-const LAST_LOOK: Duration = Duration::from_millis(50);
+/// nginx tells its old workers to end 100 ms after the new ones were started, so that is when most proofs come.
+const LAST_LOOK: Duration = Duration::from_millis(10);
 
 /// Whose answers prove that nginx serves a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
