@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Templates;
 
-/// Templates that are kept: those that were asked for last. What one takes is bounded by how long a template may be.
+/// Templates that are kept: those that were used last. What one takes is bounded by how long a template may be.
 const KEPT: usize = 8;
 
-/// Their texts, and what they were read as; the one that was asked for last comes first.
+/// Their texts, and what they were read as; the one that was used last comes first.
 static READ: Mutex<Vec<Read>> = Mutex::new(Vec::new());
 
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ mod tests {
     use tera::Context;
 
     #[test]
-    fn a_template_is_read_once_and_those_that_were_asked_for_last_are_kept() {
+    fn a_template_is_read_once_and_those_that_were_used_last_are_kept() {
         let text = |number: usize| format!("{number} {{{{ a }}}}");
         let asked = |number: usize| read("kept", &text(number)).unwrap();
         let first = asked(0);

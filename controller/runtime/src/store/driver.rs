@@ -70,8 +70,8 @@ impl StoreDriver {
         let mut retention = every(RETENTION);
         let mut pace = Pace::start(writer.clock.now(), Instant::now());
         let mut changed: Option<(Instant, Instant)> = None;
-        // Whether no request has had its turn since.
-        let mut just_retired = false;
+        // Whether no request has had its turn since, and how many had theirs the last time.
+        let (mut just_retired, mut taken) = (false, 0);
         let mut examining: Option<JoinHandle<Vec<Inspected>>> = None;
         loop {
             watch.again(std::mem::take(&mut writer.unverified));
@@ -109,7 +109,7 @@ impl StoreDriver {
                 }
                 () = until(writer.retire_due), if !just_retired => {
                     just_retired = true;
-                    writer.retire_some_now().await?;
+                    writer.retire_some_now(taken).await?;
                 }
                 () = until(recheck_due) => {
                     let recheck = writer.take_recheck();
@@ -146,12 +146,12 @@ impl StoreDriver {
                     if requests.is_empty() {
                         break;
                     }
-                    just_retired = false;
+                    (just_retired, taken) = (false, requests.len());
                     writer.requests(requests).await?;
                 }
                 // No request waits.
                 () = until(writer.retire_due), if just_retired => {
-                    writer.retire_some_now().await?;
+                    writer.retire_some_now(usize::MAX).await?;
                 }
             }
         }

@@ -129,22 +129,24 @@ impl Memory {
         objects.map_or(0, |objects| objects.index.ended().len())
     }
 
-    /// What of a kind has ended and is too much.
+    /// What of a kind has ended and is too much: how many there are, and as many of them, oldest first, as are `wanted` of so
+    /// many.
     pub(crate) fn overdue(
         &self,
         info: &KindInfo,
         retention: Retention,
         now: Time,
         by_age: bool,
-    ) -> Vec<String> {
+        wanted: impl FnOnce(usize) -> usize,
+    ) -> (usize, Vec<String>) {
         let tables = self.read();
-        let ended = tables
-            .objects
-            .get(info.plural)
-            .map(|objects| objects.index.ended());
-        ended.map_or_else(Vec::new, |ended| {
-            retention::overdue(ended, retention, now, by_age)
-        })
+        let Some(objects) = tables.objects.get(info.plural) else {
+            return (0, Vec::new());
+        };
+        let overdue = retention::overdue(objects.index.ended(), retention, now, by_age);
+        let all = overdue.len();
+        let names = overdue.into_iter().take(wanted(all)).map(str::to_owned);
+        (all, names.collect())
     }
 
     pub(crate) fn list(&self, info: &KindInfo) -> (u64, Vec<Arc<Stored>>) {

@@ -7,6 +7,12 @@ use super::index::EndedByTime;
 
 /// How many are removed in one batch, so that no other write waits long behind it.
 pub(crate) const AT_ONCE: usize = 32;
+/// The same while others wait, at least.
+const LEAST: usize = 8;
+/// Where very many are too many, this part of them at once …
+const PART: usize = 64;
+/// … or, while others wait, this one: they do not grow without end.
+const PART_BETWEEN: usize = 256;
 /// How many more than `max_finished` are kept where something decides by them. Budgets admit far fewer.
 const NEEDED: usize = 1000;
 /// What did nothing has this part of the room to itself, so that people see it although much was done.
@@ -14,7 +20,7 @@ const SHARE: usize = 4;
 
 /// Finished objects that are too many of their kind or (looked for only if `by_age`) too old, oldest first. What did
 /// nothing goes before what acted, at once; what something decides by stays.
-pub(crate) fn overdue(ended: &EndedByTime, retention: Retention, now: Time, by_age: bool) -> Vec<String> {
+pub(crate) fn overdue(ended: &EndedByTime, retention: Retention, now: Time, by_age: bool) -> Vec<&str> {
     let too_many = ended.len().saturating_sub(retention.max_finished);
     if too_many == 0 && !by_age {
         return Vec::new();
@@ -28,24 +34,31 @@ pub(crate) fn overdue(ended: &EndedByTime, retention: Retention, now: Time, by_a
     let then_idle = (idle.len() - idle_first).min(too_many - idle_first - then_acted);
     let most_needed = retention.max_finished.saturating_add(NEEDED);
     let excess = needed.len().saturating_sub(most_needed);
-    let too_old = |((at, _), _): &(&(Time, String), &Ended)| by_age && at.age(now) > retention.max_age.std();
-    let pick = |from: Vec<(&'_ (Time, String), &'_ Ended)>, count: usize| {
-        let picked = from.into_iter().enumerate();
-        let picked = picked.filter(move |(index, one)| *index < count || too_old(one));
-        picked
-            .map(|(_, ((at, name), _))| (*at, name.clone()))
-            .collect::<Vec<_>>()
-    };
-    let mut out = pick(idle, idle_first + then_idle);
-    out.extend(pick(acted, then_acted));
-    out.extend(
-        needed
-            .into_iter()
-            .take(excess)
-            .map(|((at, name), _)| (*at, name.clone())),
-    );
-    out.sort_unstable();
-    out.into_iter().map(|(_, name)| name).collect()
+    let too_old = |at: &Time| by_age && at.age(now) > retention.max_age.std();
+    let mut out: Vec<&(Time, String)> = pick(idle, idle_first + then_idle, too_old).collect();
+    out.extend(pick(acted, then_acted, too_old));
+    out.extend(needed.into_iter().take(excess).map(|(one, _)| one));
+    // Three sorted runs.
+    out.sort();
+    out.into_iter().map(|(_, name)| name.as_str()).collect()
+}
+
+/// So many of these, oldest first, and those besides that are too old.
+fn pick<'a>(
+    from: Vec<(&'a (Time, String), &Ended)>,
+    count: usize,
+    too_old: impl Fn(&Time) -> bool,
+) -> impl Iterator<Item = &'a (Time, String)> {
+    let picked = from.into_iter().map(|(one, _)| one).enumerate();
+    picked
+        .filter(move |(index, (at, _))| *index < count || too_old(at))
+        .map(|(_, one)| one)
+}
+
+/// How many of so many that are too many are removed between so many requests and the next ones. As many as the requests are
+/// more than those have brought to an end: it takes several to end one object.
+pub(crate) fn at_once(all: usize, requests: usize) -> usize {
+    requests.clamp(LEAST.max(all / PART_BETWEEN), AT_ONCE.max(all / PART))
 }
 
 #[cfg(test)]
@@ -88,8 +101,8 @@ mod tests {
         let storm = ended(0..360_000, std::iter::empty());
         let gone = overdue(&storm, most(1000), at(360_000), false);
         assert_eq!(gone.len(), 359_000);
-        assert_eq!(gone.first().map(String::as_str), Some("idle-0"));
-        assert_eq!(gone.last().map(String::as_str), Some("idle-358999"));
+        assert_eq!(gone.first(), Some(&"idle-0"));
+        assert_eq!(gone.last(), Some(&"idle-358999"));
     }
 
     #[test]
@@ -103,7 +116,7 @@ mod tests {
             "all that did nothing, as the rest is more than the cap"
         );
         let later = overdue(&mixed, most(50), at(7250), false);
-        assert!(later.contains(&"acted-49".to_owned()) && !later.contains(&"acted-51".to_owned()));
+        assert!(later.contains(&"acted-49") && !later.contains(&"acted-51"));
     }
 
     #[test]
@@ -122,6 +135,21 @@ mod tests {
     fn even_what_is_needed_has_a_bound() {
         let ordered = ended(std::iter::empty(), 0..5000);
         assert_eq!(overdue(&ordered, most(1000), at(5000), false).len(), 3000);
+    }
+
+    #[test]
+    fn i12_between_requests_as_many_are_removed_as_end_meanwhile_and_the_next_ones_wait_for_few() {
+        for (all, requests, removed) in [
+            (3, 0, 8),
+            (1000, 1, 8),
+            (1000, 20, 20),
+            (1000, 500, 32),
+            (1000, usize::MAX, 32),
+            (100_000, 1, 390),
+            (100_000, usize::MAX, 1562),
+        ] {
+            assert_eq!(at_once(all, requests), removed, "{all} {requests}");
+        }
     }
 
     #[test]

@@ -120,6 +120,7 @@ impl Sieve {
         };
         let out: BTreeSet<String> = overdue(table, self.retention, self.now, false)
             .into_iter()
+            .map(str::to_owned)
             .collect();
         table.retain(|(_, name), _| !out.contains(name));
         for name in out {

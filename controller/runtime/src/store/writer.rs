@@ -410,16 +410,15 @@ impl Writer {
         self.retire_to(|_| retention, by_age).await
     }
 
-    /// Removes some of what is too many, and comes back for the rest: requests go on between. The more there are, the more
-    /// at once, so that they do not grow without end.
-    pub(crate) async fn retire_some_now(&mut self) -> Result<(), StoreError> {
+    /// Removes some of what is too many, and comes back for the rest: requests go on between, of which there were so many the
+    /// last time.
+    pub(crate) async fn retire_some_now(&mut self, requests: usize) -> Result<(), StoreError> {
         (self.retire_due, self.retire_from) = (None, None);
         let now = self.clock.now();
         for info in KINDS.iter() {
-            let names = self.memory.overdue(info, self.retention, now, false);
-            let (all, count) = (names.len(), retention::AT_ONCE.max(names.len() / 64));
-            let names = names.into_iter().take(count);
-            let keys: Vec<Key> = names.map(|name| Key::new(info, name)).collect();
+            let wanted = |all| retention::at_once(all, requests);
+            let (all, names) = self.memory.overdue(info, self.retention, now, false, wanted);
+            let keys: Vec<Key> = names.into_iter().map(|name| Key::new(info, name)).collect();
             if keys.is_empty() {
                 continue;
             }
@@ -428,7 +427,7 @@ impl Writer {
             if !is_some_gone {
                 self.retire_from = Some(at + RETIRE_AGAIN);
             }
-            if all > count || !is_some_gone {
+            if all > keys.len() || !is_some_gone {
                 self.retire_due = Some(self.retire_from.unwrap_or(at));
             }
         }
@@ -463,7 +462,7 @@ impl Writer {
         let mut overdue = Vec::new();
         for info in KINDS.iter() {
             let retention = retention(self.memory.finished(info));
-            let names = self.memory.overdue(info, retention, now, by_age);
+            let (_, names) = self.memory.overdue(info, retention, now, by_age, |all| all);
             overdue.extend(names.into_iter().map(|name| Key::new(info, name)));
         }
         for some in overdue.chunks(retention::AT_ONCE) {
