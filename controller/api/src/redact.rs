@@ -21,7 +21,7 @@ type Source = (&'static str, fn(&str) -> bool);
 
 /// Patterns, in the order in which they apply. Group `keep` stays in front of the mark, group `secret` is what the
 /// check reads, group `tail` stays behind the mark.
-const SOURCES: [Source; 17] = [
+const SOURCES: [Source; 19] = [
     // PEM blocks, also ones cut off at their end or their start.
     (
         r"(?s)-----BEGIN [A-Z0-9 ]{3,40}-----(?P<secret>.*?)(?:-----END [A-Z0-9 ]{3,40}-----|\z)",
@@ -51,7 +51,7 @@ const SOURCES: [Source; 17] = [
     // Command lines: --token X, --db-password X, --requirepass X; and curl's -u user:password.
     (
         concat!(
-            r"(?i)(?P<keep>(?:^|[\s\x22'\[,(])--?(?:[a-z0-9]+[_-])*(?:token|pass(?:word|wd|phrase)?|requirepass|masterauth|secret|(?:api|access|secret|private)[_-]?key)",
+            r"(?i)(?P<keep>(?:^|[\s\x22'\[,(])--?(?:[a-z0-9]+[_-])*(?:token|pass(?:word|wd|phrase)?|requirepass|masterauth|secret|(?:api|access|secret|private)[_-]?key|oauth2-bearer)",
             r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*'))",
             r"(?P<secret>[^\s\x22'\-][^\s\x22',\]]*)",
         ),
@@ -71,10 +71,24 @@ const SOURCES: [Source; 17] = [
         concat!(
             r"(?P<keep>(?:\b(?:redis|valkey|keydb)-cli\b[^\r\n|;&]{0,400}?[\s\x22']-a",
             r"|\bsshpass(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')-p",
-            r"|\bmongo(?:sh|dump|restore|export|import|stat|top)\b[^\r\n|;&]{0,400}?[\s\x22']-p",
+            r"|\b(?:mongo(?:sh|dump|restore|export|import|stat|top)|cqlsh|(?:docker|podman|nerdctl|buildah|skopeo|oras|crane|az|helm[\s\x22',]+registry)[\s\x22',]+login)\b[^\r\n|;&]{0,400}?[\s\x22']-p",
+            r"|\b(?:sqlcmd|ipmitool|zip|unzip)\b[^\r\n|;&]{0,400}?[\s\x22']-P",
             r"|\bldap(?:search|modify|add|delete|passwd|whoami)\b[^\r\n|;&]{0,400}?[\s\x22']-w)",
             r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')?\\*[\x22']?)(?P<secret>[^\s\x22',\]\-\\][^\s\x22',\]\\]*)",
         ),
+        is_value,
+    ),
+    // The old shell of MongoDB, where it is the command: containers are called so, too, and have ports.
+    (
+        concat!(
+            r"(?m)(?P<keep>(?:^(?:\d{1,10}\s+)?(?:[^\s\x22']{0,200}/)?|\bsh\s+-c\s+[\x22']?|\[[\x22'])mongo[\x22']?[\s,][^\r\n|;&]{0,400}?[\s\x22']-p",
+            r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')?[\x22']?)(?P<secret>[^\s\x22',\]\-\\][^\s\x22',\]\\]*)",
+        ),
+        is_value,
+    ),
+    // smbclient's -U user%X.
+    (
+        r"(?P<keep>\bsmbclient\b[^\r\n|;&]{0,400}?\s-U\s*[\x22']?[^\s%\x22']{1,100}%)(?P<secret>[^\s\x22']+)",
         is_value,
     ),
     // Signed addresses, and those that let in.
@@ -145,11 +159,16 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     clean
 }
 
-/// Redacts a text that comes line by line, such as a log that is followed: of a PEM block that is spread over lines, all go.
+/// Redacts a text that comes line by line, such as a log that is followed: of a PEM block that is spread over lines, all go,
+/// also where the text begins in the middle of one.
 #[derive(Debug, Default, Clone)]
 pub struct LineRedactor {
     /// Lines of a block that may still come.
     left: u16,
+    /// A line was seen that is none of a block which began before the first.
+    begun: bool,
+    /// Whole lines of such a block were seen.
+    within: bool,
 }
 
 /// Most lines of a PEM block. What begins one and never ends it hides no more of a log than that.
@@ -161,6 +180,19 @@ const PEM_END: &str = "-----END ";
 impl LineRedactor {
     /// The line without its secrets.
     pub fn line<'a>(&mut self, line: &'a str) -> Cow<'a, str> {
+        if !self.begun {
+            match of_block(line) {
+                Some(Rest::Whole) => {
+                    self.within = true;
+                    return Cow::Borrowed(REDACTED);
+                }
+                Some(Rest::Last) if self.within => {
+                    self.begun = true;
+                    return Cow::Borrowed(REDACTED);
+                }
+                _ => self.begun = true,
+            }
+        }
         if self.left > 0 {
             self.left = match line.contains(PEM_END) {
                 true => 0,
@@ -176,6 +208,39 @@ impl LineRedactor {
             self.left = PEM_LINES;
         }
         redact(line)
+    }
+}
+
+/// A line that may be one of a PEM block whose first was not seen.
+enum Rest {
+    /// As long as such lines are.
+    Whole,
+    /// As the last one may be.
+    Last,
+}
+
+/// The least characters of a whole line of a PEM block. RFC 7468 says 64, others write 48 or 76.
+const PEM_LINE: usize = 40;
+
+/// Whether a line, behind the time that an engine puts there, is nothing but base64. Sums and ids have no capitals, or
+/// nothing else.
+fn of_block(line: &str) -> Option<Rest> {
+    let stamped = line.split_once(' ');
+    let text = match stamped {
+        Some((at, text)) if at.parse::<crate::Time>().is_ok() => text,
+        _ => line,
+    };
+    let text = text.trim_end();
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    if text.is_empty() || !text.bytes().all(is_base64) {
+        return None;
+    }
+    let is_mixed = text.bytes().any(|byte| byte.is_ascii_uppercase())
+        && text.bytes().any(|byte| byte.is_ascii_lowercase());
+    match text.len() >= PEM_LINE {
+        true if is_mixed => Some(Rest::Whole),
+        true => None,
+        false => Some(Rest::Last),
     }
 }
 

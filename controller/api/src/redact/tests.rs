@@ -86,6 +86,18 @@ fn secrets_go_and_what_stands_around_them_stays() {
         ),
         ("t aegis_0123456789abcdef0123456789abcdef.", "t [redacted]."),
         (
+            "docker login -u ada -p hunter2 registry:5000",
+            "docker login -u ada -p [redacted] registry:5000",
+        ),
+        (
+            "smbclient //nas/x -U ada%hunter2 -c ls",
+            "smbclient //nas/x -U ada%[redacted] -c ls",
+        ),
+        (
+            "4711 /usr/bin/mongo -u root -p hunter2 db",
+            "4711 /usr/bin/mongo -u root -p [redacted] db",
+        ),
+        (
             "aegis_session=abc123; theme=dark",
             "aegis_session=[redacted]; theme=dark",
         ),
@@ -116,6 +128,8 @@ fn ordinary_lines_stay_and_are_not_even_copied() {
         "ssh -p 22 host; psql -p5432 -U app",
         "recreate shop-mongo-1, e.g. docker compose -p shop up -d",
         "docker run --name mongo -p 27017:27017 mongo:7",
+        "docker compose -p shop up mongo, then docker login registry:5000",
+        "tar -p x && zip -r a.zip /data -x P; unzip a.zip -d /data",
         "sshpass -e ssh -p 2222 host",
         "redis-cli ping && mkdir -p /data -a",
         "GET /search?q=code&page=2",
@@ -151,6 +165,36 @@ fn of_a_key_that_comes_line_by_line_nothing_comes_through_and_what_follows_does(
         "[redacted] done"
     );
     assert_eq!(lines.line("listening"), "listening");
+}
+
+/// As of a log whose last lines alone are requested.
+#[test]
+fn of_a_key_whose_first_lines_were_left_out_nothing_comes_through_line_by_line_either() {
+    let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+    for stamp in ["", "2026-11-30T12:00:00.123456789Z "] {
+        let mut lines = LineRedactor::default();
+        let log = format!(
+            "{stamp}{body}\n{stamp}{body}\n{stamp}q0==\n{stamp}-----END PRIVATE KEY-----\n{stamp}listening"
+        );
+        let clean: Vec<_> = log.lines().map(|line| lines.line(line).into_owned()).collect();
+        assert_eq!(clean[..3], [REDACTED; 3]);
+        assert!(clean[4].ends_with("listening"), "{clean:?}");
+        assert_eq!(
+            lines.line(body),
+            body,
+            "what comes later begins with its first line"
+        );
+    }
+    for first in [
+        "listening",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "GET / 200",
+        "",
+    ] {
+        let mut lines = LineRedactor::default();
+        assert_eq!(lines.line(first), first);
+        assert_eq!(lines.line("ready"), "ready");
+    }
 }
 
 #[test]
@@ -245,6 +289,22 @@ const SHAPES: &[&str] = &[
     "sshpass -p % ssh host",
     "sshpass -p% ssh host",
     "mongosh -u root -p % db",
+    "\nmongo -u root -p % db",
+    "\n17 /usr/bin/mongo db -p% x",
+    "[\"mongo\",\"-u\",\"root\",\"-p\",\"%\"]",
+    "sh -c \"mongo -u root -p % db\"",
+    "docker login -u ada -p % registry:5000",
+    "docker login -p% registry:5000",
+    "[\"docker\",\"login\",\"-p\",\"%\"]",
+    "podman login --username ada --password % quay.io",
+    "helm registry login -u ada -p '%' r",
+    "az login -u ada -p %",
+    "cqlsh db -u root -p %",
+    "sqlcmd -S db -U sa -P % -Q x",
+    "ipmitool -H bmc -U root -P % power status",
+    "unzip -P % a.zip",
+    "curl --oauth2-bearer % http://x",
+    "openssl rsa -in key -passin pass:% -out x",
     "ldapsearch -x -D cn=a -w % -b dc=b",
     "curl -u admin:% http://x",
     "curl -sf --user admin:% http://x",
