@@ -373,6 +373,13 @@ mod tests {
         assert!(parse(&bomb).is_err());
     }
 
+    /// What the kernel counts of this process, in MB.
+    fn memory_mb(what: &str) -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
     /// A text is at most 4 MiB, and so is what it takes, times a constant.
     #[test]
     fn positions_take_memory_by_the_node_and_not_by_the_path() {
@@ -381,7 +388,13 @@ mod tests {
             deep.push_str(&format!("{}{}:\n", " ".repeat(level), "k".repeat(900)));
         }
         deep.push_str(&format!("{}last: [{}]\n", " ".repeat(28), "0,".repeat(50_000)));
+        // From here on the peak is of this, and of what the other tests of this process hold beside it.
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        let before = memory_mb("VmRSS:");
         let documents = parse(&deep).unwrap();
+        let grown = memory_mb("VmHWM:").saturating_sub(before);
+        // A path of 25 kB for each of the nodes would be 1,260.
+        assert!(grown < 400, "{grown} MB");
         let path = vec!["k".repeat(900); 28].join(".");
         let position = documents[0].position(&format!("{path}.last[49999]"));
         assert_eq!(position.unwrap().line, 29);
