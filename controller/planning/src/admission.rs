@@ -11,10 +11,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aegis_api::incident::ApprovalDecision;
+use aegis_api::meta::ANNOTATION_PROTECTED;
 use aegis_api::observed::ContainerDetails;
 use aegis_api::proposal::Action;
 use aegis_api::workload::{AutoscaleMetric, ContainerTemplate};
-use aegis_api::{FieldError, Incident, Kind as _, LoadBalancerSpec, Workload, WorkloadSpec};
+use aegis_api::{
+    FieldError, Incident, Kind as _, LoadBalancerSpec, RemediationPolicy, Workload, WorkloadSpec,
+};
+
+use crate::governing::policy_of;
+use crate::hold::is_protected;
 
 pub use container::host_access;
 
@@ -126,6 +132,39 @@ pub fn workload(
         }
     }
     unique(errors)
+}
+
+/// What keeps somebody who is no admin from changing what automation may do with a Workload by what its metadata says: its
+/// labels choose the policy, which is an admin's, and so is taking its protection off. `is_known`: no policy's file is broken.
+pub fn freed(
+    before: &Workload,
+    after: &Workload,
+    policies: &[Arc<RemediationPolicy>],
+    is_known: bool,
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let named = |policy: Option<&str>| policy.map_or("no policy".to_owned(), |name| format!("policy {name}"));
+    let (then, now) = (policy_of(policies, before), policy_of(policies, after));
+    if then != now {
+        let why = format!(
+            "{} governs the workload, and with these labels {} would: that is an admin's; allowed: labels by which no other policy selects it",
+            named(then),
+            named(now)
+        );
+        errors.push(FieldError::forbidden("metadata.labels", why));
+    } else if !is_known && before.metadata.labels != after.metadata.labels {
+        let why = "the file of a policy is broken, so which policy these labels would choose is not known: changing them is an admin's \
+                   until it is repaired; allowed: any other change";
+        errors.push(FieldError::forbidden("metadata.labels", why));
+    }
+    if is_protected(before) && !is_protected(after) {
+        let why = "taking the protection off has automation act on the workload: that is an admin's; allowed: \"true\"";
+        errors.push(FieldError::forbidden(
+            format!("metadata.annotations[{ANNOTATION_PROTECTED}]"),
+            why,
+        ));
+    }
+    errors
 }
 
 /// What keeps somebody who is no admin from writing a LoadBalancer.

@@ -44,15 +44,7 @@ pub fn governing(
     cooldown: Duration,
     deadline: Duration,
 ) -> Governing {
-    let mut best: Option<(u8, &Arc<RemediationPolicy>)> = None;
-    for policy in policies.iter().filter(|policy| !policy.is_deleting()) {
-        let Some(rank) = policy.spec.workloads.rank(workload, labels) else {
-            continue;
-        };
-        if best.is_none_or(|(highest, _)| rank > highest) {
-            best = Some((rank, policy));
-        }
-    }
+    let best = selecting(policies, workload, labels);
     let broken = broken
         .iter()
         .find(|file| file.could_govern(policies, workload, labels));
@@ -60,7 +52,7 @@ pub fn governing(
         message: file.message.clone(),
     });
     match best {
-        Some((_, policy)) => Governing {
+        Some(policy) => Governing {
             name: policy.name().to_owned(),
             spec: policy.spec.clone(),
             doubt: broken,
@@ -79,6 +71,31 @@ pub fn governing(
             doubt: Some(broken.unwrap_or(Doubt::NoPolicy)),
         },
     }
+}
+
+/// The policy in force that selects the workload most closely.
+fn selecting<'a>(
+    policies: &'a [Arc<RemediationPolicy>],
+    workload: &str,
+    labels: &BTreeMap<String, String>,
+) -> Option<&'a Arc<RemediationPolicy>> {
+    let mut best: Option<(u8, &Arc<RemediationPolicy>)> = None;
+    for policy in policies.iter().filter(|policy| !policy.is_deleting()) {
+        let Some(rank) = policy.spec.workloads.rank(workload, labels) else {
+            continue;
+        };
+        if best.is_none_or(|(highest, _)| rank > highest) {
+            best = Some((rank, policy));
+        }
+    }
+    best.map(|(_, policy)| policy)
+}
+
+/// The name of the policy that governs the workload as it is; `None` where none does.
+pub fn policy_of<'a>(policies: &'a [Arc<RemediationPolicy>], workload: &Workload) -> Option<&'a str> {
+    let none = BTreeMap::new();
+    let labels = workload.metadata.labels.as_ref().unwrap_or(&none);
+    selecting(policies, workload.name(), labels).map(|policy| policy.name())
 }
 
 /// The workloads that a policy governs: it selects them, and none selects them more closely.

@@ -209,3 +209,65 @@ fn an_order_or_an_approval_that_brings_back_what_reaches_the_host_is_an_admins()
     assert_eq!(judge(&about("web", order("RESTART"))), 0);
     assert_eq!(judge(&about("db", order("ROLLBACK"))), 0);
 }
+
+#[test]
+fn which_policy_governs_a_workload_and_that_it_is_protected_is_an_admins() {
+    let policy = |name: &str, workloads: Value| -> Arc<RemediationPolicy> {
+        let object = json!({"metadata": {"name": name}, "spec": {"mode": "Approve", "workloads": workloads}});
+        Arc::new(serde_json::from_value(object).unwrap())
+    };
+    let policies = [
+        policy("lab", json!({"matchLabels": {"tier": "lab"}})),
+        policy("pay", json!({"matchLabels": {"tier": "pay"}})),
+    ];
+    let of = |labels: Value, protected: Value| -> Workload {
+        let metadata =
+            json!({"name": "web", "labels": labels, "annotations": {ANNOTATION_PROTECTED: protected}});
+        serde_json::from_value(json!({"metadata": metadata, "spec": {"container": "web"}})).unwrap()
+    };
+    let refused = |before: (Value, &str), after: (Value, &str), is_known: bool| -> Vec<String> {
+        let (before, after) = (of(before.0, before.1.into()), of(after.0, after.1.into()));
+        let errors = freed(&before, &after, &policies, is_known);
+        errors
+            .into_iter()
+            .map(|error| format!("{}: {}", error.field, error.message))
+            .collect()
+    };
+    let (pay, lab, none) = (json!({"tier": "pay"}), json!({"tier": "lab"}), json!({}));
+    for (before, after, words) in [
+        (
+            &pay,
+            &lab,
+            "policy pay governs the workload, and with these labels policy lab would",
+        ),
+        (&pay, &none, "with these labels no policy would"),
+        (&none, &lab, "no policy governs the workload"),
+    ] {
+        let errors = refused((before.clone(), "no"), (after.clone(), "no"), true);
+        assert!(
+            errors.len() == 1 && errors[0].starts_with("metadata.labels: ") && errors[0].contains(words),
+            "{before} to {after}: {errors:?}"
+        );
+    }
+    for after in ["false", ""] {
+        let errors = refused((none.clone(), "true"), (none.clone(), after), true);
+        assert!(
+            errors.len() == 1 && errors[0].starts_with("metadata.annotations[aegisops.io/protected]: "),
+            "{after:?}: {errors:?}"
+        );
+    }
+    // What chooses nothing may be written, and so may a protection be put on.
+    let owned = json!({"tier": "pay", "owner": "ada"});
+    let nothing: Vec<String> = Vec::new();
+    assert_eq!(
+        refused((pay.clone(), "no"), (owned.clone(), "true"), true),
+        nothing
+    );
+    assert_eq!(
+        refused((pay.clone(), "true"), (pay.clone(), "true"), false),
+        nothing
+    );
+    // What a broken file would select is not known.
+    let errors = refused((pay, "no"), (owned, "no"), false);
+    assert!(errors.len() == 1 && errors[0].contains("broken"), "{errors:?}");
+}

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use aegis_api::{FieldError, Incident, KindInfo, LoadBalancer, LoadBalancerSpec, Workload, WorkloadSpec};
+use aegis_api::meta::ANNOTATION_PROTECTED;
+use aegis_api::{
+    FieldError, Incident, KindInfo, LoadBalancer, LoadBalancerSpec, RemediationPolicy, Workload, WorkloadSpec,
+};
 use aegis_planning::admission::{self, Inspected, Named};
 use aegis_runtime::Stored;
 use axum::Extension;
@@ -46,19 +49,47 @@ impl FromRequestParts<ServerState> for Sender {
     }
 }
 
-/// The generation that a change was judged for, and the spec that it came to; `None` where all may be written. Anything else
-/// must be judged again: what a change comes to may depend on what is no part of a generation, such as an annotation.
+/// What a change was judged by; `None` where all may be written. Anything else must be judged again: what a change comes to
+/// may depend on what is no part of a generation, such as an annotation.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Judged(Option<(i64, Value)>);
+pub(super) struct Judged(Option<Case>);
+
+/// What was judged.
+#[derive(Debug, Clone, PartialEq)]
+struct Case {
+    /// Of the object before.
+    generation: i64,
+    /// What automation may do with it, before and after.
+    freedom: [Freedom; 2],
+    /// The spec that the change came to.
+    spec: Value,
+}
+
+/// What metadata says of what automation may do: the labels that policies select by, and the protection.
+type Freedom = [Value; 2];
 
 impl Judged {
     /// Whether it holds for the object as it is now, and what is to become of it.
     pub(super) fn holds_for(&self, current: &Stored, wanted: &Value) -> bool {
         let judged = self.0.as_ref();
-        judged.is_none_or(|(generation, spec)| {
-            *generation == current.generation() && *spec == wanted_spec(wanted)
-        })
+        judged.is_none_or(|case| *case == Case::of(current, &current.value(), wanted))
     }
+}
+
+impl Case {
+    fn of(before: &Stored, object: &Value, wanted: &Value) -> Self {
+        Self {
+            generation: before.generation(),
+            freedom: [freedom(object), freedom(wanted)],
+            spec: wanted.get("spec").cloned().unwrap_or_default(),
+        }
+    }
+}
+
+fn freedom(object: &Value) -> Freedom {
+    let metadata = |field: &str| object.get("metadata").and_then(|metadata| metadata.get(field));
+    let protected = metadata("annotations").and_then(|annotations| annotations.get(ANNOTATION_PROTECTED));
+    [metadata("labels"), protected].map(|value| value.cloned().unwrap_or_default())
 }
 
 impl Admission {
@@ -92,8 +123,9 @@ impl Admission {
         let wanted =
             wanted.map_err(|error| Status::internal(format!("the change was not worked out: {error}")))?;
         let wanted = wanted.map_err(|why| Status::unprocessable(info, &target.name, &why))?;
-        self.judge(state, info, Some(&current.value()), &wanted).await?;
-        Ok(Judged(Some((current.generation(), wanted_spec(&wanted)))))
+        let before = current.value();
+        self.judge(state, info, Some(&before), &wanted).await?;
+        Ok(Judged(Some(Case::of(&current, &before, &wanted))))
     }
 
     async fn judge(
@@ -108,13 +140,16 @@ impl Admission {
         }
         let mounts = &state.config.host_mounts;
         let errors = if info.kind == KindInfo::of::<Workload>().kind {
+            let freed = freed(state, before, after);
             let (before, Some(after)) = (before.and_then(spec::<WorkloadSpec>), spec::<WorkloadSpec>(after))
             else {
                 return Ok(());
             };
             let names = admission::containers_of_workload(before.as_ref(), &after);
             let inspected = inspect(state, &names).await?;
-            admission::workload(before.as_ref(), &after, &inspected, mounts)
+            let mut errors = admission::workload(before.as_ref(), &after, &inspected, mounts);
+            errors.extend(freed);
+            errors
         } else if info.kind == KindInfo::of::<LoadBalancer>().kind {
             let (before, Some(after)) = (
                 before.and_then(spec::<LoadBalancerSpec>),
@@ -142,8 +177,19 @@ impl Admission {
     }
 }
 
-fn wanted_spec(wanted: &Value) -> Value {
-    wanted.get("spec").cloned().unwrap_or_default()
+/// What a change of a Workload's metadata gives automation to do.
+fn freed(state: &ServerState, before: Option<&Value>, after: &Value) -> Vec<FieldError> {
+    let workload = |value: &Value| Workload::deserialize(value).ok();
+    let (Some(before), Some(after)) = (before.and_then(workload), workload(after)) else {
+        return Vec::new();
+    };
+    let policies = KindInfo::of::<RemediationPolicy>();
+    let is_known = state
+        .store
+        .broken_files()
+        .iter()
+        .all(|file| file.kind != policies.kind);
+    admission::freed(&before, &after, &state.store.list(), is_known)
 }
 
 fn refused(info: &'static KindInfo, object: &Value, errors: &[FieldError]) -> Status {
@@ -186,11 +232,29 @@ mod tests {
         assert_eq!(server.ask("POST", path, Some(body)).await.code, 201);
         let info = KindInfo::of::<Workload>();
         let current = server.state.store.get_stored(info, "web").unwrap();
-        let spec = json!({"container": "web", "replicas": 2});
-        let judged = Judged(Some((current.generation(), spec.clone())));
-        assert!(judged.holds_for(&current, &json!({"spec": spec})));
-        assert!(!judged.holds_for(&current, &json!({"spec": {"container": "db"}})));
-        assert!(!Judged(Some((7, spec.clone()))).holds_for(&current, &json!({"spec": spec})));
+        let before = current.value();
+        let wanted =
+            json!({"metadata": {"labels": {"tier": "lab"}}, "spec": {"container": "web", "replicas": 2}});
+        let judged = Judged(Some(Case::of(&current, &before, &wanted)));
+        assert!(judged.holds_for(&current, &wanted));
         assert!(Judged(None).holds_for(&current, &json!({"spec": {"container": "db"}})));
+        for (field, value) in [
+            ("/spec", json!({"container": "db"})),
+            ("/metadata/labels", json!({"tier": "pay"})),
+            (
+                "/metadata",
+                json!({"labels": {"tier": "lab"}, "annotations": {ANNOTATION_PROTECTED: "true"}}),
+            ),
+        ] {
+            let mut other = wanted.clone();
+            *other.pointer_mut(field).unwrap() = value;
+            assert!(!judged.holds_for(&current, &other), "{other}");
+        }
+        let mut later = Case::of(&current, &before, &wanted);
+        later.generation += 1;
+        assert!(!Judged(Some(later)).holds_for(&current, &wanted));
+        let mut relabelled = before;
+        relabelled["metadata"]["labels"] = json!({"tier": "pay"});
+        assert!(!Judged(Some(Case::of(&current, &relabelled, &wanted))).holds_for(&current, &wanted));
     }
 }

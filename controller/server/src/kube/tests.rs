@@ -860,6 +860,70 @@ async fn what_reaches_the_host_is_written_by_admins_only_whichever_way_it_is_wri
     assert_eq!(ask("PATCH", &one, MERGE, &restart).await.code, 200);
 }
 
+/// Policies are an admin's; an operator who chose among them by labels would have their word count for nothing.
+#[tokio::test]
+async fn which_policy_governs_a_workload_and_that_it_is_protected_is_changed_by_admins_only_whichever_way() {
+    let (server, token) = operated().await;
+    let one = format!("{BASE}/web");
+    for name in ["pay", "lab"] {
+        let policy = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "RemediationPolicy", "metadata": {"name": name},
+            "spec": {"mode": "Approve", "workloads": {"matchLabels": {"tier": name}}}});
+        let path = BASE.replace("workloads", "remediationpolicies");
+        assert_eq!(server.ask("POST", &path, Some(policy)).await.code, 201);
+    }
+    let of = |tier: &str, protected: &str| {
+        let mut object = workload("web");
+        object["metadata"]["labels"] = json!({"tier": tier});
+        object["metadata"]["annotations"] = json!({"aegisops.io/protected": protected});
+        object
+    };
+    assert_eq!(server.ask("POST", BASE, Some(of("pay", "true"))).await.code, 201);
+    let ask = async |method: &str, kind: &str, body: &Value| {
+        let path = format!("{one}?fieldManager=x&force=true");
+        as_operator(&server, &token, method, &path, kind, body).await
+    };
+    let (labels, protection) = ("metadata.labels", "metadata.annotations[aegisops.io/protected]");
+    let relabel = json!({"metadata": {"labels": {"tier": "lab"}}});
+    let unlabel = json!({"metadata": {"labels": {"tier": null}}});
+    let unprotect = json!({"metadata": {"annotations": {"aegisops.io/protected": null}}});
+    let remove = json!([{"op": "remove", "path": "/metadata/annotations/aegisops.io~1protected"}]);
+    let mut bare = workload("web");
+    bare["metadata"]["labels"] = json!({"tier": "pay"});
+    for (method, kind, body, field) in [
+        ("PATCH", MERGE, &relabel, labels),
+        ("PATCH", MERGE, &unlabel, labels),
+        ("PATCH", APPLY, &of("lab", "true"), labels),
+        ("PUT", JSON, &of("lab", "true"), labels),
+        ("PATCH", MERGE, &unprotect, protection),
+        ("PATCH", "application/json-patch+json", &remove, protection),
+        ("PATCH", APPLY, &of("pay", "false"), protection),
+        ("PUT", JSON, &bare, protection),
+    ] {
+        let answer = ask(method, kind, body).await;
+        assert_eq!(answer.code, 403, "{method} {body}: {}", answer.text);
+        let cause = &answer.json()["details"]["causes"][0];
+        assert_eq!(
+            (&cause["field"], &cause["reason"]),
+            (&field.into(), &"FieldValueForbidden".into()),
+            "{method} {body}: {cause}"
+        );
+    }
+    let stored = server.get(&one).await.json();
+    assert_eq!(stored["metadata"]["labels"], json!({"tier": "pay"}));
+    assert_eq!(stored["metadata"]["annotations"]["aegisops.io/protected"], "true");
+    // What chooses nothing is an operator's, as before.
+    let owner = json!({"metadata": {"labels": {"owner": "ada"}}, "spec": {"replicas": 1}});
+    let answer = ask("PATCH", MERGE, &owner).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    for body in [relabel, unprotect] {
+        assert_eq!(
+            patch(&server, MERGE, &one, &body.to_string()).await.code,
+            200,
+            "an admin may"
+        );
+    }
+}
+
 #[tokio::test]
 async fn containers_that_reach_the_host_are_named_by_admins_only() {
     let (server, token) = operated().await;
