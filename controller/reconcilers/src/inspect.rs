@@ -343,9 +343,8 @@ async fn log(
         since,
     };
     let mut lines = context.engine.logs(id, query).await?;
-    let (mut tail, mut dated, mut errors) = (String::new(), true, 0_u32);
-    let chars = context.settings.log_chars;
-    let most = chars.saturating_add(LOG_LEAST);
+    let mut tail = Tail::new(context.settings.log_chars);
+    let (mut dated, mut errors) = (true, 0_u32);
     while let Some(line) = lines.next().await {
         let line = line?;
         let (at, text) = undated(&line.text);
@@ -356,22 +355,49 @@ async fn log(
         if is_now && reports_error(text) {
             errors = errors.saturating_add(1);
         }
-        tail.push_str(text);
-        tail.push('\n');
-        if tail.len() > KEPT_TIMES.saturating_mul(most) {
-            tail = redact::tail(&tail, chars).to_owned();
-        }
+        tail.push(text);
     }
-    let tail = match tail.len() > OFF_THE_LOOP {
-        true => offload(move || redact_tail(&tail, chars))
-            .await
-            .unwrap_or_default(),
-        false => redact_tail(&tail, chars),
-    };
+    let tail = tail.shown().await;
     Ok(Log {
         tail,
         recent_errors: dated.then_some(errors),
     })
+}
+
+/// The end of a log while it is read: however much there is, only a few times of what is shown of it is held.
+struct Tail {
+    text: String,
+    /// Characters that are shown.
+    chars: usize,
+}
+
+impl Tail {
+    fn new(chars: usize) -> Self {
+        Self {
+            text: String::new(),
+            chars,
+        }
+    }
+
+    fn push(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+        let most = self.chars.saturating_add(LOG_LEAST);
+        if self.text.len() > KEPT_TIMES.saturating_mul(most) {
+            self.text = redact::tail(&self.text, self.chars).to_owned();
+        }
+    }
+
+    /// Without its secrets.
+    async fn shown(self) -> String {
+        let Self { text, chars } = self;
+        match text.len() > OFF_THE_LOOP {
+            true => offload(move || redact_tail(&text, chars))
+                .await
+                .unwrap_or_default(),
+            false => redact_tail(&text, chars),
+        }
+    }
 }
 
 /// A line without the time that the engine put in front of it, and that time.
@@ -401,7 +427,93 @@ pub(crate) async fn cpu_over_a_second(context: &Context, ids: &[&str]) -> Vec<Op
 
 #[cfg(test)]
 mod tests {
+    use aegis_api::observed::DockerHealth;
+    use aegis_docker_fake::{FakeEngine, RunSpec};
+    use aegis_runtime::offload::stay_on_this_thread;
+    use futures::FutureExt as _;
+
     use super::*;
+    use crate::context::Settings;
+
+    /// What a container logs that wants to keep its watcher busy.
+    fn hostile_line() -> String {
+        "token=a ".repeat(2048)
+    }
+
+    #[tokio::test]
+    async fn i9_of_a_log_of_any_length_little_is_held_and_it_is_looked_through_beside_the_loop() {
+        let mut tail = Tail::new(2000);
+        for _ in 0..LOG_LINES {
+            tail.push(&hostile_line());
+            assert!(tail.text.len() <= 160 * 1024, "{}", tail.text.len());
+        }
+        // Work that is handed on is another task here, which cannot be over at once.
+        stay_on_this_thread();
+        assert!(tail.text.len() > OFF_THE_LOOP);
+        assert_eq!(tail.shown().now_or_never(), None);
+        let mut short = Tail::new(2000);
+        short.push("password=hunter2");
+        assert_eq!(short.shown().now_or_never().unwrap(), "password=[redacted]\n");
+    }
+
+    #[tokio::test]
+    async fn i11_a_hostile_log_of_megabytes_is_shown_by_its_end_without_secrets() {
+        let engine = FakeEngine::default();
+        let id = engine.run_container(&RunSpec::new("app", "app:1")).unwrap();
+        for _ in 0..LOG_LINES {
+            engine.say("app", true, &hostile_line()).unwrap();
+        }
+        engine.say("app", true, "the end").unwrap();
+        let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+        let details = engine.inspect_now("app").unwrap();
+        let now = context.clock.now();
+        let log = log(&context, &id, &details, now, Depth::Everything)
+            .await
+            .unwrap();
+        assert!(log.tail.chars().count() <= context.settings.log_chars);
+        assert!(log.tail.ends_with("the end\n"), "{}", log.tail);
+        assert!(
+            log.tail.contains("token=[redacted]") && !log.tail.contains("token=a"),
+            "{}",
+            log.tail
+        );
+    }
+
+    #[tokio::test]
+    async fn i11_what_health_checks_and_probes_printed_is_evidence_without_secrets() {
+        let engine = FakeEngine::default();
+        let id = engine.run_container(&RunSpec::new("app", "app:1")).unwrap();
+        let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+        let said = "mysqladmin --password hunter2hunter2 ping: \u{1b}[31mdown";
+        let mut details = engine.inspect_now("app").unwrap();
+        details.health = Some(DockerHealth {
+            status: "unhealthy".to_owned(),
+            log: vec![said.to_owned()],
+            ..DockerHealth::default()
+        });
+        let id = ContainerId::from(id);
+        let row = Subject {
+            id: &id,
+            name: "app",
+            started_at: details.started_at,
+            health: Health::Unhealthy,
+            starting: false,
+            message: Some(said),
+            restarts: 0,
+            restarted_at: Vec::new(),
+        };
+        let shown = Shown {
+            log: Log::default(),
+            stats: None,
+            probed: None,
+            processes: Vec::new(),
+            filesystem: Vec::new(),
+        };
+        let seen = evidence(&context, &row, details, shown);
+        let expected = "mysqladmin --password [redacted] ping: down";
+        assert_eq!(seen.health_log, [expected]);
+        assert_eq!(seen.probe.as_deref(), Some(expected));
+    }
 
     #[test]
     fn long_lists_are_cut_and_say_so_and_secrets_do_not_show() {

@@ -117,6 +117,35 @@ fn dockers_own_health_check_has_the_same_start_period() {
 }
 
 #[test]
+fn i11_what_dockers_health_check_or_a_probe_printed_is_shown_without_secrets() {
+    let said = "mysqladmin --password hunter2hunter2 ping: \u{1b}[31mdown";
+    let by_docker = workload("  container: base\n  health:\n    docker: {}\n");
+    let mut base = container("base");
+    base.health = Some(aegis_api::observed::DockerHealth {
+        status: "unhealthy".to_owned(),
+        log: vec!["well".to_owned(), said.to_owned()],
+        ..aegis_api::observed::DockerHealth::default()
+    });
+    let asked = workload("  container: base\n  health:\n    http: {port: 8000}\n");
+    let mut probed = world(0);
+    let result = ProbeResult {
+        health: Health::Unhealthy,
+        message: said.to_owned(),
+        ..ProbeResult::default()
+    };
+    probed.probe_results = [(base.id.clone(), result)].into();
+    for (spec, observed) in [(&by_docker, world(0)), (&asked, probed)] {
+        let view = view(&base, &spec.spec, &observed, true);
+        assert_eq!(view.health, Health::Unhealthy);
+        assert!(
+            view.message.contains("mysqladmin --password [redacted]") && view.message.contains("down"),
+            "{view:?}"
+        );
+        assert!(!view.message.contains(['\u{1b}']), "{view:?}");
+    }
+}
+
+#[test]
 fn unknown_health_says_why() {
     let spec = workload("  container: base\n  health:\n    http: {port: 8000}\n");
     let at = |mode: &str, owner: Option<NetworkOwner>, address: bool| {
