@@ -70,6 +70,19 @@ impl Recall {
         (earlier, state.operations.query(text, TOP, OPERATIONS_THRESHOLD))
     }
 
+    /// How many hold it: one more while it is asked.
+    #[cfg(test)]
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    /// Keeps every question waiting while that runs.
+    #[cfg(test)]
+    pub(crate) fn busy_while<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+
     /// Takes in what the store has, so that the first question need not wait for it. With many entries that takes
     /// seconds of work: not for a thread that others wait for.
     pub fn prepare(&self, store: &Store) {

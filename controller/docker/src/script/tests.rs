@@ -224,3 +224,28 @@ fn a_file_that_cannot_be_replaced_is_written_whole_or_not_at_all() {
     assert!(write(text, text.len()));
     assert_eq!(std::fs::read_to_string(lab.live()).unwrap(), text);
 }
+
+#[test]
+fn a_file_that_cannot_be_replaced_is_not_written_where_a_link_has_its_name() {
+    let lab = Lab::new("in-place-link");
+    let victim = lab.0.join("victim");
+    std::fs::write(&victim, "untouched").unwrap();
+    for name in ["link", "missing"] {
+        let live = lab.0.join("conf.d").join(name);
+        if name == "link" {
+            std::os::unix::fs::symlink(&victim, &live).unwrap();
+        }
+        let live = live.display().to_string();
+        let [shell, arguments @ ..] = write_in_place(&live, "4");
+        let mut child = Command::new(shell)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may end before it has read anything.
+        drop(child.stdin.take().unwrap().write_all(b"evil"));
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{name}");
+        assert!(name == "link" || !Path::new(&live).exists());
+    }
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
+}

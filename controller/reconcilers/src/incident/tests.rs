@@ -5,6 +5,7 @@ mod asking;
 mod by_hand;
 mod harness;
 mod hearsay;
+mod held_up;
 mod hung_models;
 mod injections;
 mod known;

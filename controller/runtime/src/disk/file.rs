@@ -486,3 +486,30 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .open(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its name cannot be guessed; should it be there all the same, it is somebody's.
+    #[test]
+    fn a_temporary_file_is_never_one_that_is_there_nor_what_a_link_of_its_name_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, path) = (folder.path().join("target"), folder.path().join("web.yaml"));
+        std::fs::write(&target, "untouched").unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let dangling = folder.path().join("dangling");
+        std::os::unix::fs::symlink(folder.path().join("made"), &dangling).unwrap();
+        for taken in [&target, &link, &dangling] {
+            let error = write(taken, &path, b"evil", false, &Faults::default()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{}", taken.display());
+        }
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "untouched");
+        assert!(!folder.path().join("made").exists());
+        let free = folder.path().join("free");
+        write(&free, &path, b"good", false, &Faults::default()).unwrap();
+        let written = std::fs::metadata(&free).unwrap();
+        assert_eq!((written.len(), written.permissions().mode() & 0o777), (4, 0o600));
+    }
+}

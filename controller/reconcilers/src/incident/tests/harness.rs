@@ -27,6 +27,7 @@ pub(super) const BYSTANDER: &str = "payments";
 pub(super) struct Harness {
     pub(super) engine: FakeEngine,
     pub(super) context: Context,
+    pub(super) recall: Recall,
     incidents: IncidentReconciler,
     workloads: WorkloadReconciler,
     _probes: DropGuard,
@@ -58,9 +59,11 @@ impl Harness {
         let probes = CancellationToken::new();
         let (prober, ended) = (context.prober.clone(), probes.clone());
         tokio::spawn(async move { prober.run(ended).await });
+        let recall = Recall::default();
         let harness = Self {
             engine,
-            incidents: IncidentReconciler::new(context.clone(), Arc::new(brain), Recall::default()),
+            incidents: IncidentReconciler::new(context.clone(), Arc::new(brain), recall.clone()),
+            recall,
             workloads: WorkloadReconciler::new(context.clone()),
             context,
             _probes: probes.drop_guard(),

@@ -86,6 +86,39 @@ fn adopting() -> Value {
     json!({"container": "base"})
 }
 
+/// The reconciler's pauses, not only the function that settles times.
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_is_noted_for_tomorrow_since_the_clock_was_set_back_puts_none_off_for_a_day() {
+    let host = Host::new(adopting(), Behaviour::default()).await;
+    host.engine.crash("base", 1).unwrap();
+    host.pass(5).await;
+    assert!(host.runs() && host.starts_of_ours() == 1);
+    let workload = host.context.store.get::<Workload>("web").unwrap();
+    let mut status = workload.status.clone().unwrap();
+    let tomorrow = host
+        .context
+        .clock
+        .now()
+        .plus(aegis_api::Duration::from_secs(86_400));
+    let row = &mut status.instances[0];
+    assert!(row.last_restart_at.is_some() && row.restarts == 1, "{row:#?}");
+    row.last_restart_at = Some(tomorrow);
+    let uid = workload.metadata.uid.clone().unwrap();
+    let stored = host
+        .context
+        .store
+        .set_status::<Workload>("web", &uid, status)
+        .await;
+    stored.unwrap();
+    host.engine.crash("base", 1).unwrap();
+    host.pass(600).await;
+    assert!(
+        host.runs() && host.starts_of_ours() == 2,
+        "{}",
+        host.starts_of_ours()
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn i6_what_a_person_stops_stays_stopped_and_is_reported_once() {
     for signal in [None, Some(15), Some(2)] {
