@@ -1,6 +1,7 @@
 use aegis_api::audit::Chain;
 use serde_json::{Value, json};
 
+use crate::serve::Peer;
 use crate::testing::Server;
 
 const WORKLOADS: &str = "/apis/aegisops.io/v1alpha1/namespaces/default/workloads";
@@ -98,4 +99,64 @@ async fn every_change_says_who_made_it_and_what_was_before_and_after() {
     );
     let everything = json!(records).to_string();
     assert!(!everything.contains(made.json()["token"].as_str().unwrap()));
+}
+
+/// As every client that comes in by a port which the engine publishes: its peer is the gateway, which is no proxy.
+#[tokio::test]
+async fn where_a_change_a_login_and_a_refusal_came_from_is_the_peer_and_not_what_the_client_wrote() {
+    let server = Server::start().await;
+    let spec = json!({"container": "web", "replicas": 1});
+    let object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": "web"}, "spec": spec});
+    let admin = "Bearer admin-token";
+    for (path, bearer, body, code) in [
+        (WORKLOADS, admin, object, 201),
+        ("/auth/login", "", json!({"token": "admin-token"}), 200),
+        ("/auth/login", "", json!({"token": "guess"}), 401),
+        (WORKLOADS, "Bearer webhook-token", json!({}), 403),
+    ] {
+        let mut request = axum::http::Request::post(path)
+            .header("host", "127.0.0.1:8001")
+            .header("content-type", "application/json")
+            .header("x-forwarded-for", "8.8.8.8")
+            .header("x-real-ip", "8.8.8.8")
+            .header("forwarded", "for=8.8.8.8");
+        if !bearer.is_empty() {
+            request = request.header("authorization", bearer);
+        }
+        let mut request = request.body(axum::body::Body::from(body.to_string())).unwrap();
+        request
+            .extensions_mut()
+            .insert(Peer(([172, 18, 0, 1], 4000).into()));
+        assert_eq!(server.send(request).await.status(), code, "{path}");
+    }
+    let records = records(&server).await;
+    let from: Vec<&Value> = records.iter().map(|record| &record["actor"]["from"]).collect();
+    assert_eq!(from, vec!["172.18.0.1"; 4], "{records:#?}");
+}
+
+#[tokio::test]
+async fn one_who_turns_forwarded_addresses_is_one_guesser_and_keeps_no_holder_of_a_token_out() {
+    let server = Server::start().await;
+    let login = async |token: &str, forwarded: String| {
+        let mut request = axum::http::Request::post("/auth/login")
+            .header("host", "127.0.0.1:8001")
+            .header("content-type", "application/json")
+            .header("x-forwarded-for", forwarded)
+            .body(axum::body::Body::from(json!({"token": token}).to_string()))
+            .unwrap();
+        request
+            .extensions_mut()
+            .insert(Peer(([172, 18, 0, 1], 4000).into()));
+        server.send(request).await.status().as_u16()
+    };
+    let mut answers = Vec::new();
+    for turn in 0..200 {
+        answers.push(login("guess", format!("8.8.{turn}.8")).await);
+    }
+    let tried = answers.iter().filter(|code| **code == 401).count();
+    assert!(
+        tried < 100 && answers.iter().all(|code| matches!(code, 401 | 429)),
+        "{tried} were tried: {answers:?}"
+    );
+    assert_eq!(login("admin-token", "8.8.8.8".to_owned()).await, 200);
 }

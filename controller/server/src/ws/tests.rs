@@ -245,6 +245,77 @@ async fn clients_are_notified_when_the_server_goes_and_there_are_only_so_many() 
     );
 }
 
+impl Listening {
+    /// A bearer of a new token of this role.
+    async fn bearer(&self, name: &str, role: &str) -> String {
+        let wanted = json!({"name": name, "role": role});
+        let made = self.server.ask("POST", "/auth/tokens", Some(wanted)).await;
+        format!("Bearer {}", made.json()["token"].as_str().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn i9_a_token_opens_so_many_sockets_and_no_more_and_others_are_let_in() {
+    let listening = Listening::start().await;
+    let (one, other) = (
+        listening.bearer("one", "viewer").await,
+        listening.bearer("other", "viewer").await,
+    );
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(
+            listening
+                .try_connect("", &[("authorization", &one)])
+                .await
+                .unwrap(),
+        );
+    }
+    let again = listening.try_connect("", &[("authorization", &one)]).await;
+    assert_eq!(code(again), 503);
+    listening
+        .try_connect("", &[("authorization", &other)])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_viewer_s_socket_is_sent_no_value_of_a_variable_and_an_admin_s_is() {
+    let listening = Listening::start().await;
+    let (server, viewer) = (&listening.server, listening.bearer("anna", "viewer").await);
+    tokio::spawn(crate::pump(
+        server.store.clone(),
+        server.feed.clone(),
+        server.shutdown.clone(),
+    ));
+    let mut clients = [
+        listening
+            .try_connect("", &[("authorization", &viewer)])
+            .await
+            .unwrap()
+            .0,
+        listening.connect("").await,
+    ];
+    for client in &mut clients {
+        assert_eq!(next(client).await["type"], "heartbeat");
+    }
+    let env = json!({"DB_PASSWORD": "hunter2hunter2"});
+    let object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": "web"},
+        "spec": {"template": {"image": "app:1", "env": env}}});
+    let path = "/apis/aegisops.io/v1alpha1/namespaces/default/workloads";
+    assert_eq!(server.ask("POST", path, Some(object)).await.code, 201);
+    let [viewer, admin] = &mut clients;
+    for (client, shown) in [(viewer, "•••"), (admin, "hunter2hunter2")] {
+        let frame = loop {
+            let frame = next(client).await;
+            if frame["type"] == "resource" {
+                break frame;
+            }
+        };
+        let env = &frame["data"]["object"]["spec"]["template"]["env"];
+        assert_eq!(*env, json!({"DB_PASSWORD": shown}), "{frame}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_falls_behind_learns_how_much_it_missed() {
     let listening = Listening::start().await;

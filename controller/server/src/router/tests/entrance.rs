@@ -488,6 +488,29 @@ async fn what_is_wrong_is_said_in_full_to_those_who_log_in_and_by_name_to_others
     assert!(admin.text.contains(why), "{}", admin.text);
 }
 
+/// Anyone may ask: what it costs must not grow with how often.
+#[tokio::test]
+async fn i12_however_often_readiness_is_asked_the_store_is_asked_once_a_second() {
+    let server = Server::start().await;
+    server.host.set_engine(Ok(()));
+    let from = [10, 0, 0, 1];
+    assert_eq!(ask(&server, "GET", "/readyz", from, &[], "").await.code, 200);
+    tokio::time::pause();
+    // From now on the store answers that its folder is gone.
+    std::fs::remove_dir_all(server.folder.path()).unwrap();
+    for _ in 0..50 {
+        let answer = ask(&server, "GET", "/readyz", from, &[], "").await;
+        assert_eq!(answer.code, 200, "it was asked again: {}", answer.text);
+    }
+    tokio::time::advance(Duration::from_millis(1100)).await;
+    let answer = ask(&server, "GET", "/readyz", from, &[ADMIN], "").await;
+    assert!(
+        answer.code == 503 && answer.text.contains("store: "),
+        "{}",
+        answer.text
+    );
+}
+
 async fn role_of(server: &Server, token: &str) -> u16 {
     head(server, "/audit", token).await.status().as_u16()
 }
