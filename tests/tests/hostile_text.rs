@@ -117,3 +117,65 @@ async fn an_alert_on_a_healthy_workload_cannot_talk_anybody_into_an_action_i4() 
     assert_eq!(world.events().count(&patient.name, "start").await, 1);
     assert_eq!(world.containers().await.len(), 1);
 }
+
+/// The body of a key, as `openssl` writes it.
+const KEY: [&str; 3] = [
+    "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+    "MzEfYyjiWA4R4xPKHVPTnjQ0Kdkc2nvGBKrxOlPIZMjDCLBtBdBNkPDcdAUqJhRV",
+    "q0dGhc2hlY3JldAo=",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_container_logs_over_several_lines_is_shown_by_no_log_i11() {
+    let world = World::new().await;
+    let text = format!(
+        "starting\n-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\nredis-cli -a {} ping\nstarted",
+        KEY.join("\n"),
+        SECRETS[0]
+    );
+    let program = format!("printf '%s\\n' '{text}'; exec nginx -e /dev/stderr -g 'daemon off;'");
+    let body = json!({
+        "Image": "aegisops/nginx:dev", "Labels": {}, "Entrypoint": ["sh", "-c", program],
+        "Volumes": {"/etc/nginx/conf.d": {}},
+        "HostConfig": {"NetworkMode": world.network(), "ReadonlyRootfs": true, "CapDrop": ["ALL"], "Tmpfs": {"/tmp": ""}},
+    });
+    let speaker = world.nginx_of("speaker", body).await;
+    let logged = eventually("it has logged all", async || {
+        let logged = speaker.container.log().await;
+        logged.contains("started").then_some(()).ok_or(logged)
+    });
+    logged.await;
+    let whole = speaker.container.log().await;
+    assert!(KEY.iter().all(|line| whole.contains(line)), "{whole}");
+
+    let controller = world.controller().start().await;
+    let (api, ctl) = (controller.api(), controller.ctl());
+    let workload = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": speaker.name},
+        "spec": {"container": speaker.name, "replicas": 1}});
+    api.apply(&workload).await;
+    api.workload_ready(&speaker.name, 1).await;
+    // From its start, and from within the key: of eight lines or so, the last few.
+    for tail in 1..=9 {
+        let tail = tail.to_string();
+        for stamps in [&[][..], &["--timestamps"]] {
+            let mut args = vec!["logs", speaker.name.as_str(), "--tail", tail.as_str()];
+            args.extend(stamps);
+            let ran = ctl.run(&args).await;
+            assert_eq!(ran.code, 0, "{}", ran.all());
+            let shown = ran.all();
+            // Of a key of which the last line alone is seen, nothing tells that it is one.
+            let most = if shown.contains("[redacted]\n") || !shown.contains("-----END") {
+                3
+            } else {
+                2
+            };
+            let leaked: Vec<&&str> = KEY[..most].iter().filter(|line| shown.contains(**line)).collect();
+            assert!(leaked.is_empty(), "--tail {tail}: {leaked:?} in {shown}");
+            assert!(!shown.contains(SECRETS[0]), "--tail {tail}: {shown}");
+        }
+    }
+    let whole = ctl.ok(&["logs", speaker.name.as_str()]).await;
+    for line in ["starting", "started"] {
+        assert!(whole.contains(line), "{whole}");
+    }
+}
