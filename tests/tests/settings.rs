@@ -1,4 +1,5 @@
-//! Promise: a setting that is set to nothing is not set, in every program; and a token that can be guessed is refused.
+//! Promise: a setting that is set to nothing is not set, in every program; a token that can be guessed is refused; and every secret
+//! can be given as a file.
 
 use std::process::{Command, Output};
 
@@ -113,4 +114,49 @@ fn a_controller_whose_webhook_token_can_be_guessed_does_not_start_and_says_what_
         state.path().join(".secrets/webhook-token").exists(),
         "one is made, as if it were not set"
     );
+}
+
+#[test]
+fn every_secret_is_read_from_the_file_that_is_named_in_its_place_and_never_from_two_places() {
+    let names = declared("aegis-controller");
+    let secrets = names
+        .iter()
+        .filter(|name| names.contains(&format!("{name}_FILE")))
+        .collect::<Vec<_>>();
+    assert!(secrets.len() >= 11, "{secrets:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let (state, present) = (folder.path().join("state"), folder.path().join("present"));
+    std::fs::write(&present, "a-secret-of-the-tests\n").unwrap();
+    let start = |env: &[(&str, &str)]| {
+        let mut command = Command::new(binary("aegis-controller"));
+        command.env_clear().envs(env.iter().copied());
+        // That address cannot be bound, so a controller whose settings are valid exits, too.
+        command.arg("--state-dir").arg(&state);
+        command
+            .args(["--listen", "192.0.2.1:1", "--insecure"])
+            .output()
+            .unwrap()
+    };
+    for name in secrets {
+        let file = format!("{name}_FILE");
+        let missing = start(&[(&file, "/nowhere/at-all")]);
+        let said = text(&missing);
+        assert_eq!(missing.status.code(), Some(1), "{file}: {said}");
+        assert!(
+            said.contains(&format!("{file}: cannot read /nowhere/at-all")),
+            "{file}: {said}"
+        );
+        let both = start(&[
+            (&file, present.to_str().unwrap()),
+            (name, "another-secret-of-the-tests"),
+        ]);
+        let said = text(&both);
+        assert_eq!(both.status.code(), Some(1), "{name}: {said}");
+        assert!(
+            said.contains(&format!("both {name} and {file} are set")),
+            "{said}"
+        );
+        assert!(!said.contains("secret-of-the-tests"), "{said}");
+    }
+    assert!(!state.exists(), "before anything is made");
 }

@@ -1,7 +1,13 @@
 //! Promise: no container of the stack can take the host with it, none is more than it must be, and only the controller has the
-//! engine's socket; what is published binds to this machine unless it is said otherwise.
+//! engine's socket; what is published binds to this machine unless it is said otherwise. What starts it leaves neither secrets nor
+//! names where others read them.
 
-use aegis_tests::binaries::repository;
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use aegis_tests::binaries::{binary, repository};
 use serde_json::Value;
 
 fn services() -> Vec<(String, Value)> {
@@ -89,4 +95,250 @@ fn workloads_share_a_network_with_the_controllers_webhook_alone() {
             _ => assert!(!is_on("control"), "{name}: {networks:?}"),
         }
     }
+}
+
+#[test]
+fn whatever_serves_has_the_time_that_its_requests_are_given_to_end() {
+    for (name, service) in services() {
+        if name == "buggy-app-v2" {
+            continue;
+        }
+        let grace = service["stop_grace_period"].as_str().unwrap_or_default();
+        let seconds = grace
+            .strip_suffix('s')
+            .and_then(|seconds| seconds.parse::<u32>().ok());
+        assert!(seconds.is_some_and(|seconds| seconds >= 25), "{name}: {grace:?}");
+    }
+}
+
+/// The names of variables that the controller's help names.
+fn declared() -> BTreeSet<String> {
+    let help = Command::new(binary("aegis-controller"))
+        .env_clear()
+        .arg("--help")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    // Help is wrapped, also between `env:` and the name.
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let parts = text.split("[env: ").skip(1);
+    let names = parts.filter_map(|part| part.split(['=', ']']).next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn whatever_secret_the_stack_hands_on_can_be_handed_on_as_a_file() {
+    let (_, agent) = services()
+        .into_iter()
+        .find(|(name, _)| name == "aegis-agent")
+        .expect("the controller is in the stack");
+    let handed: BTreeSet<&str> = texts(&agent, "environment")
+        .into_iter()
+        .map(|variable| variable.split('=').next().unwrap_or_default())
+        .collect();
+    let declared = declared();
+    let secrets: Vec<(&str, String)> = declared
+        .iter()
+        .filter_map(|name| {
+            let file = format!("{name}_FILE");
+            declared.contains(&file).then_some((name.as_str(), file))
+        })
+        .collect();
+    assert!(secrets.len() >= 11, "{secrets:?}");
+    for (name, file) in secrets {
+        assert_eq!(
+            handed.contains(name),
+            handed.contains(file.as_str()),
+            "the environment hands on one of {name} and {file} alone"
+        );
+    }
+    // It is a file in the state directory already.
+    assert!(!handed.contains("AEGIS_WEBHOOK_TOKEN"));
+}
+
+/// A folder with a `docker` that says yes to everything and does nothing, and what the scripts are to make.
+struct Lab {
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let lab = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        lab.program("bin/docker", "exit 0");
+        lab
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn program(&self, name: &str, body: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Runs this with bash, as one with an open umask does; nothing that it writes is a terminal.
+    fn run(&self, program: &str, env: &[(&str, &str)]) -> Output {
+        let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", &format!("umask 022\n{program}")])
+            .current_dir(repository())
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.folder.path())
+            .env("AEGIS_STATE_DIR", self.path("state"))
+            .env("CARGO_TARGET_DIR", self.path("target"))
+            .env("CARGO_BUILD_TARGET", "here")
+            .envs(env.iter().copied());
+        command.output().unwrap()
+    }
+
+    fn mode(&self, name: &str) -> u32 {
+        let metadata = std::fs::metadata(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        metadata.permissions().mode() & 0o777
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// With the stub no stack is started: the script ends where it takes the engine's containers for another's.
+const NOT_OURS: &str = "it is not part of this stack";
+
+#[test]
+fn the_stack_is_not_published_beyond_this_machine_unless_somebody_says_that_the_network_is_trusted() {
+    let lab = Lab::new();
+    for bind in ["0.0.0.0", "192.168.1.7", "::"] {
+        let refused = lab.run("exec compose/up.sh", &[("AEGIS_BIND", bind)]);
+        let words = said(&refused);
+        assert!(
+            !refused.status.success() && words.contains(&format!("AEGIS_BIND={bind} would publish")),
+            "{words}"
+        );
+        assert!(words.contains("AEGIS_INSECURE=true"), "{words}");
+        assert!(!lab.path("state").exists(), "before anything is made");
+    }
+    let trusted = [("AEGIS_BIND", "0.0.0.0"), ("AEGIS_INSECURE", "true")];
+    for env in [&trusted[..], &[("AEGIS_BIND", "127.0.0.1")], &[]] {
+        let words = said(&lab.run("exec compose/up.sh", env));
+        assert!(words.contains(NOT_OURS), "{env:?}: {words}");
+    }
+}
+
+#[test]
+fn what_make_up_makes_of_the_state_directory_shows_other_users_neither_names_nor_secrets() {
+    let lab = Lab::new();
+    let words = said(&lab.run("exec compose/up.sh", &[]));
+    assert!(words.contains(NOT_OURS), "{words}");
+    for (name, mode) in [
+        ("state", 0o700),
+        ("state/.secrets", 0o700),
+        ("state/.secrets/webhook-token", 0o600),
+    ] {
+        assert_eq!(lab.mode(name), mode, "{name}");
+    }
+    let token = std::fs::read_to_string(lab.path("state/.secrets/webhook-token")).unwrap();
+    assert_eq!(token.len(), 64, "no token that can be guessed");
+}
+
+#[test]
+fn a_link_that_logs_in_as_the_admin_is_printed_for_a_person_and_not_into_a_log() {
+    let lab = Lab::new();
+    let link = "http://127.0.0.1:3000/#code=secret-code";
+    lab.program("target/here/release/aegisctl", &format!("echo '{link}'"));
+    let ask = |before: &str| said(&lab.run(&format!(". compose/lib.sh\n{before}\ncockpit_link"), &[]));
+    let logged = ask("");
+    assert!(
+        !logged.contains("secret-code") && logged.contains("aegisctl token once"),
+        "{logged}"
+    );
+    assert!(ask("ON_TERMINAL=yes").contains(link));
+}
+
+fn scripts(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(scripts(&path));
+        } else if path.extension().is_some_and(|ending| ending == "sh") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Of a name in a folder that everybody may write to, a link of somebody else's may be there already; some of these run as root.
+#[test]
+fn no_script_writes_under_a_name_that_others_can_guess_in_a_folder_that_they_may_write_to() {
+    let found = scripts(&repository().join("compose"));
+    assert!(found.len() >= 7, "{found:?}");
+    for path in found {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in (1..).zip(text.lines()) {
+            for folder in ["/tmp", "/var/tmp", "/dev/shm"] {
+                // What is in the root of an image that is being made belongs to that: "$root/tmp".
+                let is_named = line.match_indices(folder).any(|(at, _)| {
+                    let before = line[..at].chars().next_back();
+                    before.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '}')
+                });
+                assert!(!is_named, "{}:{number}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn nginx_is_of_a_branch_that_gets_security_fixes_and_held_to_one_source() {
+    let folder = repository().join("compose/nginx/source");
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let version = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("nginx-src = \"=")?.strip_suffix('"'))
+        .expect("one version and no other");
+    let lock = std::fs::read_to_string(folder.join("Cargo.lock")).unwrap();
+    let locked = lock
+        .split("[[package]]")
+        .find(|package| package.contains("name = \"nginx-src\""))
+        .unwrap();
+    assert!(locked.contains("checksum = \""), "{locked}");
+    // The crate's version, and behind it that of the nginx that it holds.
+    let nginx = locked
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix(&format!("version = \"{version}+"))?
+                .strip_suffix('"')
+        })
+        .expect("the version that the manifest names, and nginx's own");
+    let numbers: Vec<u32> = nginx.split('.').map(|part| part.parse().unwrap()).collect();
+    assert_eq!(numbers[0], 1, "{nginx}");
+    assert!(
+        numbers[1] >= 28 && numbers[1].is_multiple_of(2),
+        "{nginx} is of no stable branch"
+    );
+}
+
+#[test]
+fn the_workflow_asks_whether_crates_and_packages_that_are_shipped_have_known_vulnerabilities() {
+    let text = std::fs::read_to_string(repository().join(".github/workflows/ci.yml")).unwrap();
+    let workflow = aegis_api::yaml::parse(&text).unwrap().remove(0).value;
+    let jobs = workflow["jobs"].as_object().unwrap();
+    let steps = jobs.values().flat_map(|job| job["steps"].as_array().unwrap());
+    let run: Vec<(&str, &Value)> = steps
+        .filter_map(|step| Some((step["run"].as_str()?, &step["working-directory"])))
+        .collect();
+    assert!(
+        run.contains(&("cargo deny check advisories", &Value::Null)),
+        "{run:?}"
+    );
+    assert!(
+        run.contains(&("npm audit --omit dev", &Value::from("cockpit-web"))),
+        "{run:?}"
+    );
 }
