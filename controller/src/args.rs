@@ -112,7 +112,7 @@ pub(crate) struct Args {
     pub(crate) metrics_interval_secs: u64,
     /// Memory for the frames of the live stream, MiB. At the bound the oldest go: a client that had not read them is
     /// notified that it missed some, one that comes back for them gets a snapshot.
-    #[arg(long, env = "AEGIS_FEED_MEMORY_MB", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "MIB")]
+    #[arg(long, env = "AEGIS_FEED_MEMORY_MB", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "MIB")]
     pub(crate) feed_memory_mb: u16,
     /// Container of a LoadBalancer that names none.
     #[arg(long, env = "NGINX_CONTAINER", default_value = "aegis-lb")]

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceColumnDefinition, CustomResourceDefinition,
+};
 use kube::core::object::{HasSpec, HasStatus};
 use kube::{CustomResourceExt, Resource};
 use serde::Serialize;
@@ -136,11 +138,12 @@ pub struct KindInfo {
     pub conditions: &'static [ConditionType],
     /// Whether it has the scale subresource.
     pub scalable: bool,
-    /// Its CustomResourceDefinition.
-    pub crd: CustomResourceDefinition,
+    /// The columns of its CustomResourceDefinition.
+    pub columns: Vec<CustomResourceColumnDefinition>,
     /// The OpenAPI v3 schema of the whole object, as in the CRD.
     pub schema: Value,
     schema_check: Result<SchemaCheck, String>,
+    crd: fn() -> CustomResourceDefinition,
     decode: fn(Value, &Defaults) -> Result<AnyKind, Vec<FieldError>>,
     convert: fn(&mut Value),
     facets: fn(&AnyKind) -> Facets,
@@ -177,6 +180,8 @@ impl KindInfo {
         let scalable = version
             .and_then(|version| version.subresources.as_ref())
             .is_some_and(|subresources| subresources.scale.is_some());
+        let columns = version.and_then(|version| version.additional_printer_columns.clone());
+        let columns = columns.unwrap_or_default();
         Self {
             kind: kind_name::<K>(),
             plural: K::PLURAL,
@@ -186,14 +191,20 @@ impl KindInfo {
             conditions: K::CONDITIONS,
             scalable,
             schema_check: SchemaCheck::new(&with_meta(&schema)),
-            crd,
+            columns,
             schema,
+            crd: K::crd,
             decode: decode::<K>,
             convert: K::Status::convert,
             facets: facets::<K>,
             counted: counted::<K>,
             meta: meta::<K>,
         }
+    }
+
+    /// Its CustomResourceDefinition, made for each call: it takes more memory than all else that is known of a kind.
+    pub fn crd(&self) -> CustomResourceDefinition {
+        (self.crd)()
     }
 
     /// What is kept beside an object of this kind; nothing for one of another.

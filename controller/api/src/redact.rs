@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
+use regex::{Captures, Regex, RegexBuilder};
 
 /// What stands where a secret was.
 pub const REDACTED: &str = "[redacted]";
@@ -58,22 +58,22 @@ const SOURCES: [Source; 19] = [
         is_value,
     ),
     (
-        r"(?P<keep>\bcurl\b[^\r\n|;]{0,400}?\s(?:-u|--user|--proxy-user)(?:\s+|=)[\x22']?[^\s:\x22'/]+:)(?P<secret>[^\s\x22'/]+)",
+        r"(?P<keep>\bcurl\b[^\r\n|;]*?\s(?:-u|--user|--proxy-user)(?:\s+|=)[\x22']?[^\s:\x22'/]+:)(?P<secret>[^\s\x22'/]+)",
         is_value,
     ),
     // MySQL's -pX.
     (
-        r"(?P<keep>\b(?:mysql|mariadb)[a-z-]*\b[^\r\n|;]{0,400}?\s-p)(?P<secret>[^\s\x22']+)",
+        r"(?P<keep>\b(?:mysql|mariadb)[a-z-]*\b[^\r\n|;]*?\s-p)(?P<secret>[^\s\x22']+)",
         is_value,
     ),
     // Short flags of programs whose next word is a password.
     (
         concat!(
-            r"(?P<keep>(?:\b(?:redis|valkey|keydb)-cli\b[^\r\n|;&]{0,400}?[\s\x22']-a",
+            r"(?P<keep>(?:\b(?:redis|valkey|keydb)-cli\b[^\r\n|;&]*?[\s\x22']-a",
             r"|\bsshpass(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')-p",
-            r"|\b(?:mongo(?:sh|dump|restore|export|import|stat|top)|cqlsh|(?:docker|podman|nerdctl|buildah|skopeo|oras|crane|az|helm[\s\x22',]+registry)[\s\x22',]+login)\b[^\r\n|;&]{0,400}?[\s\x22']-p",
-            r"|\b(?:sqlcmd|ipmitool|zip|unzip)\b[^\r\n|;&]{0,400}?[\s\x22']-P",
-            r"|\bldap(?:search|modify|add|delete|passwd|whoami)\b[^\r\n|;&]{0,400}?[\s\x22']-w)",
+            r"|\b(?:mongo(?:sh|dump|restore|export|import|stat|top)|cqlsh|(?:docker|podman|nerdctl|buildah|skopeo|oras|crane|az|helm[\s\x22',]+registry)[\s\x22',]+login)\b[^\r\n|;&]*?[\s\x22']-p",
+            r"|\b(?:sqlcmd|ipmitool|zip|unzip)\b[^\r\n|;&]*?[\s\x22']-P",
+            r"|\bldap(?:search|modify|add|delete|passwd|whoami)\b[^\r\n|;&]*?[\s\x22']-w)",
             r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')?\\*[\x22']?)(?P<secret>[^\s\x22',\]\-\\][^\s\x22',\]\\]*)",
         ),
         is_value,
@@ -81,14 +81,14 @@ const SOURCES: [Source; 19] = [
     // The old shell of MongoDB, where it is the command: containers are called so, too, and have ports.
     (
         concat!(
-            r"(?m)(?P<keep>(?:^(?:\d{1,10}\s+)?(?:[^\s\x22']{0,200}/)?|\bsh\s+-c\s+[\x22']?|\[[\x22'])mongo[\x22']?[\s,][^\r\n|;&]{0,400}?[\s\x22']-p",
+            r"(?m)(?P<keep>(?:^(?:\d{1,10}\s+)?(?:[^\s\x22']*/)?|\bsh\s+-c\s+[\x22']?|\[[\x22'])mongo[\x22']?[\s,][^\r\n|;&]*?[\s\x22']-p",
             r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*')?[\x22']?)(?P<secret>[^\s\x22',\]\-\\][^\s\x22',\]\\]*)",
         ),
         is_value,
     ),
     // smbclient's -U user%X.
     (
-        r"(?P<keep>\bsmbclient\b[^\r\n|;&]{0,400}?\s-U\s*[\x22']?[^\s%\x22']{1,100}%)(?P<secret>[^\s\x22']+)",
+        r"(?P<keep>\bsmbclient\b[^\r\n|;&]*?\s-U\s*[\x22']?[^\s%\x22']+%)(?P<secret>[^\s\x22']+)",
         is_value,
     ),
     // Signed addresses, and those that let in.
@@ -132,9 +132,18 @@ const SOURCES: [Source; 19] = [
     ),
 ];
 
+/// How large a pattern may become when it is compiled, bytes. Each thread that searches has a cache that grows with it: one
+/// that repeats a class up to a number has so many copies of that.
+const COMPILED: usize = 128 << 10;
+/// How large such a cache may become; where it is full, the search starts it again.
+const SEARCHED: usize = 256 << 10;
+/// What `\b` stands for in the patterns: Unicode's own edge of a word is beyond the fast automaton.
+const EDGE: &str = r"(?-u:\b)";
+
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     let compiled = SOURCES.iter().filter_map(|(source, only_if)| {
-        let regex = Regex::new(source).ok()?;
+        let mut regex = RegexBuilder::new(&source.replace(r"\b", EDGE));
+        let regex = regex.size_limit(COMPILED).dfa_size_limit(SEARCHED).build().ok()?;
         Some(Pattern {
             regex,
             only_if: *only_if,

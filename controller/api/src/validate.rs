@@ -116,6 +116,7 @@ impl SchemaCheck {
     pub fn new(structural: &Value) -> Result<Self, String> {
         let mut schema = structural.clone();
         make_strict(&mut schema);
+        leave_out_descriptions(&mut schema);
         let validator = jsonschema::options()
             .should_validate_formats(true)
             .build(&schema)
@@ -268,6 +269,18 @@ fn pattern_words(pattern: &str) -> String {
         }
         "^([01][0-9]|2[0-3]):[0-5][0-9]$" => "must be a time of day, HH:MM".to_owned(),
         _ => format!("must match {pattern}"),
+    }
+}
+
+/// No text that people read checks anything, and it is most of a schema. A property of that name is no text.
+fn leave_out_descriptions(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            map.retain(|key, value| !(key == "description" && value.is_string()));
+            map.values_mut().for_each(leave_out_descriptions);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_descriptions),
+        _ => {}
     }
 }
 

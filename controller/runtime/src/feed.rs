@@ -30,7 +30,7 @@ pub use answer::LiveAnswer;
 pub use frame::Frame;
 
 /// How many bytes of frames are kept by default.
-pub const BYTES: usize = 16 << 20;
+pub const BYTES: usize = 8 << 20;
 
 /// What a subscription yields.
 #[derive(Debug, Clone)]

@@ -29,7 +29,7 @@ fn run(folder: &Path, check: bool) -> Result<(), String> {
         let path = folder.join(format!("{}.yaml", info.plural));
         let text = format!(
             "# Generated from controller/api by `make crds`; do not edit.\n{}",
-            aegis_api::yaml::to_string(&info.crd)?
+            aegis_api::yaml::to_string(&info.crd())?
         );
         if check {
             let present =

@@ -248,6 +248,12 @@ fn long_bait_takes_no_more_than_a_moment() {
         "\u{1b}[",
         "AKIA",
         "\\\"",
+        "curl x ",
+        "curl -u ",
+        "mysql -",
+        "docker login ",
+        "sh -c mongo ",
+        "smbclient -U",
     ] {
         let text = bait.repeat((1 << 18) / bait.len());
         let started = std::time::Instant::now();

@@ -16,7 +16,7 @@ use crate::disk::layout::Key;
 use crate::follow::{CHUNK, Read, follow};
 
 /// How many events a watcher may be behind, and how many bytes of objects in them. One that is further behind lists again.
-pub(crate) const RING: (usize, usize) = (4096, 16 << 20);
+pub(crate) const RING: (usize, usize) = (4096, 6 << 20);
 /// The most that a watcher takes at once, so that a slow one holds little: bytes, beside the number. One event at least.
 const BATCH: usize = 256 * 1024;
 

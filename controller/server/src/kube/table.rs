@@ -39,13 +39,7 @@ fn of_kind(info: &KindInfo) -> Vec<Column> {
     let mut columns: Vec<Column> = column("Name", "string", ".metadata.name", 0, "name")
         .into_iter()
         .collect();
-    let defined = info
-        .crd
-        .spec
-        .versions
-        .iter()
-        .filter_map(|version| version.additional_printer_columns.as_ref());
-    columns.extend(defined.flatten().filter_map(|defined| {
+    columns.extend(info.columns.iter().filter_map(|defined| {
         let priority = defined.priority.unwrap_or_default();
         let column = column(&defined.name, &defined.type_, &defined.json_path, priority, "")?;
         let pointer = format!("{}/default", defined.json_path.replace('.', "/properties/"));

@@ -341,7 +341,7 @@ async fn a_watcher_that_falls_too_far_behind_is_ended_and_must_list_again() {
     let memory = Arc::new(crate::store::memory::Memory::loaded(0, []));
     let kept = 5000 - changed(&memory, 5000, &workload("web", 1)).await;
     assert!((1000..=4096).contains(&kept), "{kept}");
-    assert!(memory.ring_bytes() <= 16 << 20);
+    assert!(memory.ring_bytes() <= super::super::memory::RING.1);
 }
 
 #[tokio::test]
@@ -374,7 +374,7 @@ async fn i12_changes_of_large_objects_are_kept_for_watchers_by_their_bytes() {
         let kept = 120 - changed(&memory, 120, &object).await;
         assert!((1..100).contains(&kept), "{what}: {kept} changes are kept");
         assert!(
-            memory.ring_bytes() <= 16 << 20,
+            memory.ring_bytes() <= super::super::memory::RING.1,
             "{what}: {} bytes",
             memory.ring_bytes()
         );
