@@ -1,5 +1,7 @@
 //! `LoadBalancer`: an nginx container whose upstreams follow Workloads. Pure.
 
+mod tcp;
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use crate::scalar::{
 };
 use crate::validate::{FieldError, Rules};
 use crate::workload::Leaving;
+
+pub use tcp::{HOLD_PORT, STATUS_PORT};
 
 /// Desired state of a load balancer.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,6 +66,13 @@ pub struct LoadBalancerSpec {
     /// Where the rendered file goes; it must end in `.conf` and be one that nginx's main configuration includes.
     #[serde(default = "default_config_path")]
     pub config_path: AbsolutePath,
+    /// File in the template folder that renders the configuration of TCP backends. Absent: `nginx-stream.conf.tera`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_template: Option<TemplateName>,
+    /// Where the rendered file of TCP backends goes; it must end in `.conf` and be one that nginx's main configuration
+    /// includes in its `stream` block. Absent: the name of `configPath`'s file in `/etc/nginx/stream.d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_config_path: Option<AbsolutePath>,
     /// nginx's main configuration, which the check of a new file starts from.
     #[serde(default = "default_main_config_path")]
     pub main_config_path: AbsolutePath,
@@ -69,7 +80,7 @@ pub struct LoadBalancerSpec {
     #[serde(default = "eighty")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
-    /// What is balanced. The first backend answers `/`, further ones `/<upstream>/`.
+    /// What is balanced. Of backends that speak HTTP or gRPC the first answers `/`, further ones `/<upstream>/`.
     #[schemars(length(min = 1, max = 50))]
     pub backends: Vec<Backend>,
     /// How a server is chosen.
@@ -116,7 +127,7 @@ pub struct Tls {
 }
 
 /// One upstream: the ready containers of a Workload on one port. Of backends that share an upstream the first one says at
-/// which path and how it is served.
+/// which path or port and how it is served.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Backend {
@@ -147,6 +158,14 @@ pub struct Backend {
     /// What the application speaks.
     #[serde(default, skip_serializing_if = "Protocol::is_http")]
     pub protocol: Protocol,
+    /// The port that nginx listens on for this backend, inside its container: with `protocol: Tcp`, which requires it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub listen_port: Option<u16>,
+    /// With `protocol: Tcp`: for how long neither side of a connection may send anything before nginx closes it, 1s to 1d.
+    /// Absent: 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<Duration>,
     /// Over how long a server that has become ready gets its share of requests, in four steps of one reload each, 4s to
     /// 1h. Absent: it has it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,6 +181,8 @@ pub enum Protocol {
     /// gRPC: HTTP/2 without TLS. nginx then takes HTTP/2 from clients, too: on the listener with TLS, and from 1.25.1 on
     /// without TLS.
     Grpc,
+    /// Any protocol over TCP: nginx passes connections on as they are, from a port of their own.
+    Tcp,
 }
 
 impl Protocol {
@@ -184,7 +205,7 @@ pub enum Algorithm {
     LeastConn,
     /// By client address.
     IpHash,
-    /// By request URI, consistently.
+    /// By request URI, consistently. TCP has none: in turn.
     UriHash,
 }
 
@@ -205,6 +226,10 @@ pub struct LoadBalancerStatus {
     /// That configuration: the last good one, which is put back when a new one is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
+    /// What of it is in the file of TCP backends; absent where there is none, or never was. Without a backend in it, that one
+    /// may have been written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_config: Option<String>,
     /// The last reload and its proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<Reload>,
@@ -214,7 +239,7 @@ pub struct LoadBalancerStatus {
     /// How the last drains ended, newest last, at most 50.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<DrainReceipt>,
-    /// Upstreams without a server: their locations answer 503 with `Retry-After`.
+    /// Upstreams without a server: their locations answer 503 with `Retry-After`; connections of TCP ones are closed at once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unavailable: Vec<Unavailable>,
     /// Ids of containers marked as draining that are the last of their upstream: kept as long as they run at that address.
@@ -259,6 +284,19 @@ pub struct Unavailable {
     pub since: Time,
     /// What became of its servers, human-readable; names the containers.
     pub reason: String,
+    /// It is one of TCP.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tcp: bool,
+}
+
+impl Unavailable {
+    /// What its clients meet.
+    pub fn answer(&self) -> &'static str {
+        match self.tcp {
+            true => "closes connections",
+            false => "answers 503",
+        }
+    }
 }
 
 /// A container that nginx gives no more requests.
@@ -385,6 +423,7 @@ impl Rules for LoadBalancerSpec {
                 "must end in '.conf'",
             ));
         }
+        tcp::path_rules(self, path, out);
         for (index, backend) in self.backends.iter().enumerate() {
             let mut earlier = self.backends.iter().take(index);
             if earlier.any(|other| other.upstream == backend.upstream && other.workload == backend.workload) {
@@ -430,9 +469,11 @@ fn backend_rules(
     protocol_rules(spec, backend, &path, out);
     let earlier = || spec.backends.iter().take(index);
     let Some(first) = earlier().find(|other| other.upstream == backend.upstream) else {
+        tcp::rules(spec, index, backend, &path, out);
         let own = spec.path_of(backend.upstream.as_str());
-        let other = earlier().find(|other| spec.path_of(other.upstream.as_str()) == own);
-        if let Some(other) = other {
+        let mut at_paths = earlier().filter(|other| spec.protocol_of(&other.upstream) != Protocol::Tcp);
+        let other = at_paths.find(|other| spec.path_of(other.upstream.as_str()) == own);
+        if let Some(other) = other.filter(|_| backend.protocol != Protocol::Tcp) {
             out.push(FieldError::invalid(
                 format!("{path}.path"),
                 &own,
@@ -461,16 +502,18 @@ fn backend_rules(
             backend.read_timeout,
             backend.buffering,
             backend.protocol,
+            backend.listen_port,
+            backend.idle_timeout,
         )
     };
     let is_new = backend.path.is_some() && backend.path != first.path;
-    let as_default = says(backend) == (true, a_minute(), true, Protocol::Http);
+    let as_default = says(backend) == (true, a_minute(), true, Protocol::Http, None, None);
     if is_new || !(as_default || says(backend) == says(first)) {
         out.push(FieldError::invalid(
             path,
             &backend.workload,
             format!(
-                "the first backend of upstream {} says path, stripPath, readTimeout, buffering and protocol: say them there",
+                "the first backend of upstream {} says path, stripPath, readTimeout, buffering, protocol, listenPort and idleTimeout: say them there",
                 backend.upstream
             ),
         ));
@@ -534,16 +577,26 @@ fn tls_rules(tls: &Tls, port: u16, path: &str, out: &mut Vec<FieldError>) {
 impl LoadBalancerSpec {
     /// The path below which an upstream is served; begins and ends with `/`.
     pub fn path_of(&self, upstream: &str) -> String {
+        let said = self.first_of(upstream).and_then(|backend| backend.path.as_ref());
         let mut backends = self.backends.iter();
-        let said = backends
-            .find(|backend| backend.upstream.as_str() == upstream)
-            .and_then(|backend| backend.path.as_ref());
-        let first = self.backends.first();
+        let first = backends.find(|backend| self.protocol_of(&backend.upstream) != Protocol::Tcp);
         match said {
             Some(path) => path.to_string(),
             None if first.is_some_and(|first| first.upstream.as_str() == upstream) => "/".to_owned(),
             None => format!("/{upstream}/"),
         }
+    }
+
+    /// The backend that says how an upstream is served.
+    pub fn first_of(&self, upstream: &str) -> Option<&Backend> {
+        let mut backends = self.backends.iter();
+        backends.find(|backend| backend.upstream.as_str() == upstream)
+    }
+
+    /// What the applications of an upstream speak.
+    pub fn protocol_of(&self, upstream: &UpstreamName) -> Protocol {
+        let first = self.first_of(upstream.as_str());
+        first.map_or(Protocol::Http, |backend| backend.protocol)
     }
 
     /// See the field of this name.
@@ -553,9 +606,10 @@ impl LoadBalancerSpec {
     }
 
     /// The ports that its nginx listens on for it, each with the field that says so.
-    pub fn ports(&self) -> Vec<(&'static str, u16)> {
-        let tls = self.tls.iter().map(|tls| ("spec.tls.port", tls.port));
-        std::iter::once(("spec.port", self.port)).chain(tls).collect()
+    pub fn ports(&self) -> Vec<(String, u16)> {
+        let tls = self.tls.iter().map(|tls| ("spec.tls.port".to_owned(), tls.port));
+        let http = std::iter::once(("spec.port".to_owned(), self.port));
+        http.chain(tls).chain(self.tcp_ports()).collect()
     }
 }
 
@@ -639,7 +693,7 @@ mod tests {
     use super::*;
 
     /// What the rules say of a spec with these fields, by field.
-    fn complaints(fields: &Value, backends: &Value) -> Vec<String> {
+    pub(super) fn complaints(fields: &Value, backends: &Value) -> Vec<String> {
         let mut spec = json!({"backends": backends});
         for (name, value) in fields.as_object().unwrap() {
             spec[name] = value.clone();
@@ -650,7 +704,7 @@ mod tests {
         out.into_iter().map(|error| error.field).collect()
     }
 
-    fn backend(upstream: &str, fields: &Value) -> Value {
+    pub(super) fn backend(upstream: &str, fields: &Value) -> Value {
         let mut all = json!({"workload": format!("{upstream}-app"), "port": 80, "upstream": upstream});
         for (name, value) in fields.as_object().unwrap() {
             all[name] = value.clone();

@@ -10,7 +10,15 @@ use aegis_docker::engine::{EngineError, EngineResult, Files};
 use aegis_docker::script;
 
 /// Folders that exist without a file in them.
-const FOLDERS: [&str; 6] = ["", "/tmp", "/etc", "/var", "/run", "/etc/nginx/conf.d"];
+const FOLDERS: [&str; 7] = [
+    "",
+    "/tmp",
+    "/etc",
+    "/var",
+    "/run",
+    "/etc/nginx/conf.d",
+    "/etc/nginx/stream.d",
+];
 
 impl World {
     pub(super) fn signal(&mut self, id: &str, signal: &str) {
@@ -81,7 +89,7 @@ impl World {
         let has = |flag: &str| command.iter().any(|word| word == flag);
         let main = after("-c").unwrap_or(MAIN).to_owned();
         if has("-V") {
-            let output = "nginx version: nginx/1.28.3\nconfigure arguments: --with-http_stub_status_module\n";
+            let output = "nginx version: nginx/1.28.3\nconfigure arguments: --with-http_stub_status_module --with-stream\n";
             return ExecOutput {
                 exit_code: 0,
                 output: output.to_owned(),

@@ -51,7 +51,8 @@ pub(super) struct Nginx {
 impl Nginx {
     /// What the load balancer's image holds.
     pub(super) fn image_files() -> BTreeMap<String, Vec<u8>> {
-        let main = "worker_processes auto;\nevents { }\nhttp {\n    include /etc/nginx/conf.d/*.conf;\n}\n";
+        let main = "worker_processes auto;\nevents { }\nhttp {\n    include /etc/nginx/conf.d/*.conf;\n}\n\
+                    stream {\n    include /etc/nginx/stream.d/*.conf;\n}\n";
         let seed = "server {\n    listen 80 default_server;\n    location = /lb-health { return 200 '{\"status\":\"ok\"}'; }\n    \
                     location / { return 503 'no backend yet'; }\n}\n";
         [

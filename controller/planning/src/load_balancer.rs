@@ -1,7 +1,7 @@
 //! A LoadBalancer: from its spec and what is observed to the configuration that its nginx should have. Pure.
 //!
 //! A server is at its address only as long as the engine says so. An upstream without a server is never written: its
-//! location answers 503 instead.
+//! location answers 503 instead, and connections to its port are closed.
 
 pub mod access_log;
 pub mod connections;
@@ -19,6 +19,7 @@ pub mod render;
 mod slow_start;
 pub mod staging;
 pub mod status;
+pub mod stream;
 mod syntax;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

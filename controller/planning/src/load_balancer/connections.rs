@@ -2,6 +2,7 @@
 
 use super::syntax::mentions;
 use crate::probe::shares_network;
+pub use aegis_api::load_balancer::STATUS_PORT;
 use aegis_api::observed::ContainerDetails;
 use aegis_api::wire::Connections;
 use aegis_api::{LoadBalancerSpec, LoadBalancerStatus, Time};
@@ -9,8 +10,6 @@ use serde_json::Value;
 
 /// Path of the page, on [`STATUS_PORT`].
 pub const STATUS_PATH: &str = "/aegis-status";
-/// Port of its own, inside nginx's container: the port that is balanced is published, this one is not.
-pub const STATUS_PORT: u16 = 28_079;
 
 /// The directive that makes the page.
 const DIRECTIVE: &str = "stub_status";

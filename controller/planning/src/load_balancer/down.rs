@@ -12,19 +12,20 @@ use super::render::{NO_SERVER, Rendered};
 
 /// The configuration without these servers; as it is where it has none of them.
 pub fn without(good: &Rendered, addresses: &BTreeSet<&str>) -> Rendered {
-    let lines = good
-        .text
-        .split_inclusive('\n')
-        .map(|line| marked(line, addresses));
-    let text = lines.collect::<String>();
-    if text == good.text {
+    let without = |text: &str| -> String {
+        let lines = text.split_inclusive('\n');
+        lines.map(|line| marked(line, addresses)).collect()
+    };
+    let (text, stream) = (without(&good.text), good.stream.as_deref().map(without));
+    if text == good.text && stream == good.stream {
         return good.clone();
     }
-    let digest = Sha256::digest(&text);
+    let digest = Sha256::digest(format!("{text}{}", stream.as_deref().unwrap_or_default()));
     let revision: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     Rendered {
         text: text.replace(&good.revision, &revision),
         revision,
+        stream,
     }
 }
 
@@ -70,7 +71,21 @@ mod tests {
         Rendered {
             revision: "r1".to_owned(),
             text: TEXT.to_owned(),
+            stream: None,
         }
+    }
+
+    #[test]
+    fn i8_servers_of_tcp_are_marked_down_with_the_others_and_nginx_is_to_load_it() {
+        let tcp = "upstream db {\n    server 10.0.0.3:5432; # a\n}\n";
+        let good = Rendered {
+            stream: Some(tcp.to_owned()),
+            ..good()
+        };
+        let after = without(&good, &["10.0.0.3:5432"].into());
+        assert_eq!(after.stream.unwrap(), tcp.replace("5432;", "5432 down;"));
+        assert_ne!(after.revision, good.revision);
+        assert_eq!(after.text, good.text.replace("r1", &after.revision));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+pub use aegis_api::load_balancer::HOLD_PORT as PORT;
 use aegis_api::observed::ContainerDetails;
 use aegis_api::{LoadBalancerSpec, LoadBalancerStatus, Workload};
 use serde::Serialize;
@@ -17,8 +18,6 @@ use super::idle::Version;
 use super::syntax::mentions;
 use crate::probe::shares_network;
 
-/// Port of the loopback, inside nginx's container. Load balancers that share an nginx share it, by name.
-pub const PORT: u16 = 28_081;
 /// Shortest pause between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Most pauses: each try is a line of the configuration.

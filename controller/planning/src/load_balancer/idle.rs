@@ -112,6 +112,7 @@ pub(crate) fn without(good: Rendered, exit_code: i64) -> Rendered {
     Rendered {
         text: text.replace(&good.revision, &revision),
         revision,
+        stream: good.stream,
     }
 }
 
@@ -195,6 +196,7 @@ mod tests {
             revision: "r1".to_owned(),
             text: "server {\n    listen 80;\n    keepalive_min_timeout 9s;\n    # keepalive_min_timeout\n    return 200 \"r1\";\n}\n"
                 .to_owned(),
+            stream: None,
         };
         for ended in [0, 137, 143] {
             assert_eq!(without(good.clone(), ended), good, "it had started: {ended}");

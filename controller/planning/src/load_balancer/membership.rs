@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-/// The template that comes with this program.
+/// The templates that come with this program.
 const BUILT_IN: &str = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
+const BUILT_IN_STREAM: &str = include_str!("../../../../lb-templates/nginx-stream.conf.tera");
 
 /// What is left of a configuration without its servers: the other lines, and the parameters that servers have.
 #[derive(PartialEq, Eq)]
@@ -27,6 +28,28 @@ pub fn only_servers_differ(before: (&str, &str), after: (&str, &str)) -> bool {
 /// is known to be right.
 pub fn only_availability_differs(template: &str, before: (&str, &str), after: (&str, &str)) -> bool {
     template == BUILT_IN && skeleton(before.0, before.1) == skeleton(after.0, after.1)
+}
+
+/// The same two of the files of TCP backends. That one comes or goes is another change.
+pub fn only_tcp_servers_differ(template: &str, before: Option<&str>, after: Option<&str>) -> bool {
+    match (before, after) {
+        (None, None) => true,
+        (Some(before), Some(after)) => {
+            frame(before, "") == frame(after, "")
+                || (template == BUILT_IN_STREAM && tcp_skeleton(before) == tcp_skeleton(after))
+        }
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// A file of TCP backends without its upstreams and without whether a port has one.
+fn tcp_skeleton(text: &str) -> Vec<String> {
+    let lines = skeleton(text, "").into_iter();
+    let is_availability = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with("proxy_pass ") || line.starts_with("return ") || line.starts_with('#')
+    };
+    lines.filter(|line| !is_availability(line)).collect()
 }
 
 fn frame(text: &str, revision: &str) -> Frame {
@@ -130,6 +153,19 @@ mod tests {
         ] {
             assert!(!differs(BUILT_IN, &without.replace(from, to)), "{to}");
         }
+    }
+
+    #[test]
+    fn of_tcp_it_is_such_a_change_as_long_as_nginx_listens_alike() {
+        let with = "upstream db {\n    server 10.0.0.2:5432;\n}\n\nserver {\n    listen 5432;\n    proxy_pass db;\n}\n";
+        let without = "server {\n    listen 5432;\n    # Closed.\n    return \"\";\n}\n";
+        let differs = |template: &str, after| only_tcp_servers_differ(template, Some(with), after);
+        let moved = with.replace("10.0.0.2", "10.0.0.3");
+        assert!(differs("of one's own", Some(&moved)) && differs(BUILT_IN_STREAM, Some(without)));
+        assert!(!differs("of one's own", Some(without)));
+        let elsewhere = moved.replace("listen 5432", "listen 5433");
+        assert!(!differs(BUILT_IN_STREAM, Some(&elsewhere)) && !differs(BUILT_IN_STREAM, None));
+        assert!(only_tcp_servers_differ("", None, None));
     }
 
     #[test]

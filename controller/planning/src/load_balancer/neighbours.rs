@@ -78,6 +78,17 @@ pub fn shadowed(files: &[(String, String)], port: u16) -> Option<String> {
     })
 }
 
+/// Where another server listens on one of these TCP ports, each with the field that says it. nginx finds that out only when
+/// it is to listen on both.
+pub fn taken(files: &[(String, String)], ports: &[(String, u16)]) -> Option<String> {
+    ports.iter().find_map(|(field, port)| {
+        let place = neighbours(files, *port).into_iter().next()?.place;
+        Some(format!(
+            "{place} listens on port {port} already: give {field} another one"
+        ))
+    })
+}
+
 fn neighbours(files: &[(String, String)], port: u16) -> Vec<Neighbour> {
     let found = files.iter().flat_map(|(path, text)| servers(path, text, port));
     found.collect()
@@ -210,6 +221,17 @@ mod tests {
         );
         let elsewhere = advice(said, &[], 80).unwrap();
         assert!(elsewhere.starts_with("another server"), "{elsewhere}");
+    }
+
+    #[test]
+    fn a_port_of_tcp_that_another_server_listens_on_is_named_with_its_line() {
+        let files = [file("/a.conf", "server {\n  listen 5432;\n}\n")];
+        let ports = |port| [("spec.backends[0].listenPort".to_owned(), port)];
+        assert_eq!(
+            taken(&files, &ports(5432)).unwrap(),
+            "/a.conf:2 listens on port 5432 already: give spec.backends[0].listenPort another one"
+        );
+        assert_eq!(taken(&files, &ports(5433)), None);
     }
 
     #[test]

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use aegis_api::load_balancer::{DrainReceipt, Server, is_same_upstream};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::Health;
-use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
+use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, LoadBalancerStatus, Time, Workload};
 
 use super::home::{Endpoints, is_home};
 use super::http2::Http2;
 use super::render::Rendered;
-use super::{connections, down, hold, http2, idle, staging};
+use super::{connections, down, hold, http2, idle, staging, stream};
 
 /// One nginx worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct NginxBuild {
     pub holds: bool,
     /// Where it can take HTTP/2.
     pub http2: Option<Http2>,
+    /// It can have TCP upstreams.
+    pub has_stream: bool,
 }
 
 impl NginxBuild {
@@ -45,19 +47,21 @@ impl NginxBuild {
             counts_connections: connections::is_built_in(said),
             holds: hold::is_built_in(version, said),
             http2: http2::offered_by(version, said),
+            has_stream: stream::is_built_in(said),
         }
     }
 
-    /// Whether a template depends on any of it.
-    pub fn matters_to(template: &str) -> bool {
-        [
+    /// Whether a load balancer with this template depends on any of it.
+    pub fn matters_to(spec: &LoadBalancerSpec, template: &str) -> bool {
+        let knows = [
             connections::is_known_to,
             idle::is_known_to,
             hold::is_known_to,
             http2::is_known_to,
         ]
         .iter()
-        .any(|is_known_to| is_known_to(template))
+        .any(|is_known_to| is_known_to(template));
+        knows || spec.has_tcp()
     }
 }
 
@@ -89,6 +93,8 @@ pub struct Observed {
     pub counted: Vec<DrainReceipt>,
     /// The template, or why it cannot be read.
     pub template: Result<String, Arc<std::io::Error>>,
+    /// That of TCP backends, where there are any.
+    pub stream_template: Option<Result<String, Arc<std::io::Error>>>,
     /// What nginx says of itself, where the template depends on it; `None` where that is not known.
     pub nginx: Option<NginxBuild>,
     /// Another load balancer that has the same file of the same container, and had it first.
@@ -136,7 +142,7 @@ pub fn taken(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Taken
         let ports = balancer.spec.ports();
         let ports = ports.into_iter().map(|(field, port)| {
             let is_theirs = theirs.iter().any(|(_, their)| *their == port);
-            (is_theirs, field.to_owned(), format!("port {port}"))
+            (is_theirs, field, format!("port {port}"))
         });
         let mut both = upstreams.chain(ports).filter(|(is_theirs, ..)| *is_theirs);
         both.next().map(|(_, field, what)| Taken {
@@ -150,12 +156,14 @@ pub fn taken(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Taken
 
 /// Of load balancers that have the same file of the same container, the one that was made first keeps it.
 pub fn claimed_by(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<String> {
+    let spec = &balancer.spec;
+    let both_tcp = |other: &LoadBalancerSpec| spec.has_tcp() && other.has_tcp();
     let shares = |other: &&Arc<LoadBalancer>| {
-        other.spec.container == balancer.spec.container
-            && staging::is_same_path(
-                other.spec.config_path.as_str(),
-                balancer.spec.config_path.as_str(),
-            )
+        let other = &other.spec;
+        let same_stream = || staging::is_same_path(&other.stream_config_path(), &spec.stream_config_path());
+        other.container == spec.container
+            && (staging::is_same_path(other.config_path.as_str(), spec.config_path.as_str())
+                || both_tcp(other) && same_stream())
     };
     let first = all.iter().filter(shares).min_by_key(|other| order(other))?;
     (order(first) < order(balancer)).then(|| first.name().to_owned())
@@ -196,6 +204,15 @@ pub fn is_configuration(text: &[u8]) -> bool {
     String::from_utf8_lossy(text).contains(super::REVISION_PATH)
 }
 
+/// The configuration that nginx was last proved to serve.
+pub(crate) fn last_good(status: &LoadBalancerStatus) -> Option<Rendered> {
+    Some(Rendered {
+        revision: status.revision.clone()?,
+        text: status.config.clone()?,
+        stream: status.stream_config.clone(),
+    })
+}
+
 /// See [`Observed::file`].
 pub fn file(
     balancer: &LoadBalancer,
@@ -203,8 +220,7 @@ pub fn file(
     endpoints: &Endpoints,
 ) -> Option<Rendered> {
     let (status, container) = (balancer.status.as_ref()?, container?);
-    let (text, revision) = (status.config.clone()?, status.revision.clone()?);
-    let good = Rendered { revision, text };
+    let good = last_good(status)?;
     if container.state == ContainerState::Running {
         return Some(good);
     }

@@ -10,9 +10,9 @@ use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
 
 use super::observed::Worker;
-use super::receipts;
 use super::render::{RenderError, Rendered, render};
 use super::validate::ValidatedLoadBalancer;
+use super::{receipts, stream};
 
 /// Why there is nothing to bring to nginx.
 #[derive(Debug, thiserror::Error)]
@@ -142,14 +142,22 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
 }
 
 fn rendered(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Unplanned> {
-    let name = &balancer.spec.template;
-    let template = balancer.template.as_ref().map_err(|source| Unplanned::Template {
-        template: name.to_string(),
+    let (name, stream_name) = (balancer.spec.template.as_str(), balancer.spec.stream_template());
+    let template = read(name, &balancer.template)?;
+    let stream = balancer.stream_template.as_ref();
+    let stream = stream.map(|template| read(stream_name, template)).transpose()?;
+    let failed = |template: &str| {
+        let template = template.to_owned();
+        move |source| Unplanned::Render { template, source }
+    };
+    let stream = stream::render(balancer, stream).map_err(failed(stream_name))?;
+    render(balancer, template, stream).map_err(failed(name))
+}
+
+fn read<'a>(name: &str, template: &'a Result<String, Arc<std::io::Error>>) -> Result<&'a str, Unplanned> {
+    template.as_deref().map_err(|source| Unplanned::Template {
+        template: name.to_owned(),
         source: source.clone(),
-    })?;
-    render(balancer, template).map_err(|source| Unplanned::Render {
-        template: name.to_string(),
-        source,
     })
 }
 

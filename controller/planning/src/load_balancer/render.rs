@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::connections;
 use super::hold::Hold;
 use super::http2::Http2;
+use super::stream;
 use super::syntax::mentions;
 use super::validate::{Upstream, ValidatedLoadBalancer};
 
@@ -30,6 +31,25 @@ pub struct Rendered {
     pub revision: String,
     /// The file.
     pub text: String,
+    /// The file of TCP backends, which goes with it; `None` where there is none, and never was. See [`super::stream`].
+    pub stream: Option<String>,
+}
+
+impl Rendered {
+    /// This, in the place of another: nothing that came with the other stays.
+    #[must_use]
+    pub fn instead_of(&self, other: &Self) -> Self {
+        let none = || other.stream.as_ref().map(|_| stream::NONE.to_owned());
+        Self {
+            stream: self.stream.clone().or_else(none),
+            ..self.clone()
+        }
+    }
+
+    /// The file of TCP backends, where there is any of these.
+    pub fn listening(&self) -> Option<&str> {
+        self.stream.as_deref().filter(|text| *text != stream::NONE)
+    }
 }
 
 /// Why a template gave no configuration.
@@ -97,20 +117,24 @@ struct UpstreamValues<'a> {
 }
 
 #[derive(Serialize)]
-struct ServerValues<'a> {
+pub(super) struct ServerValues<'a> {
     address: &'a str,
     weight: u32,
     container: &'a str,
 }
 
 /// What a template is called in an error about it.
-const NAME: &str = "template";
+pub(super) const NAME: &str = "template";
 
-/// Renders.
-pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, RenderError> {
+/// Renders. `stream`: the file of TCP backends.
+pub fn render(
+    balancer: &ValidatedLoadBalancer,
+    template: &str,
+    stream: Option<String>,
+) -> Result<Rendered, RenderError> {
     let mut values = Values {
         name: &balancer.name,
-        id: hex(&Sha256::digest(&balancer.name), 4),
+        id: id(&balancer.name),
         port: balancer.spec.port,
         ipv6: balancer.spec.ipv6 || balancer.address.is_ipv6(),
         tls: balancer.spec.tls.as_ref(),
@@ -121,6 +145,7 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
         upstreams: balancer
             .upstreams
             .iter()
+            .filter(|upstream| !upstream.tcp)
             .map(|upstream| values(balancer, upstream, template))
             .collect(),
         revision: None,
@@ -134,6 +159,8 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
     let mut hash = Sha256::new();
     hash.update(template);
     hash.update(serde_json::to_vec(&values)?);
+    let listening = stream.as_deref().filter(|text| *text != stream::NONE);
+    hash.update(listening.unwrap_or_default());
     let digest = hex(&hash.finalize(), REVISION_BYTES);
     values.revision = Some(&digest);
     let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
@@ -142,6 +169,7 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
     Ok(Rendered {
         revision: digest,
         text,
+        stream,
     })
 }
 
@@ -154,6 +182,11 @@ pub fn is_revision(text: &str) -> bool {
 fn hex(digest: &[u8], bytes: usize) -> String {
     let bytes = digest.iter().take(bytes);
     bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// See the value of this name.
+pub(super) fn id(name: &str) -> String {
+    hex(&Sha256::digest(name), 4)
 }
 
 fn values<'a>(
@@ -183,7 +216,7 @@ fn values<'a>(
     }
 }
 
-fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>> {
+pub(super) fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>> {
     let servers = upstream.servers.iter().map(|server| ServerValues {
         address: &server.address,
         weight: server.weight,
@@ -199,6 +232,6 @@ fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>
 }
 
 /// Whether a template says what an upstream without a server answers. Its comments do not count: they may be copied.
-fn knows_unavailable(template: &str) -> bool {
+pub(super) fn knows_unavailable(template: &str) -> bool {
     mentions(template, "unavailable")
 }

@@ -4,6 +4,8 @@
 //! A check that does not come to see the new file is none: where the main configuration does not itself include it, that is
 //! refused with the line that is missing. nginx takes relative paths as from the folder of the file that it is started with.
 //! Of the includes here they are written out; others can be judged only by a copy that lies beside the original.
+//!
+//! The file of TCP backends is ours as well, in a folder of its own: its include must be in the `stream` block.
 
 use std::str::Chars;
 
@@ -21,6 +23,8 @@ pub struct Places<'a> {
     pub folder: &'a str,
     /// Its name.
     pub file: &'a str,
+    /// It is the one of TCP backends.
+    pub is_stream: bool,
 }
 
 impl Places<'_> {
@@ -62,12 +66,28 @@ impl Places<'_> {
 
 /// Why nginx would not see the new file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("nginx does not read {config}: add `include {config};` to the http block of {main}{instead}")]
-pub struct NotIncluded {
-    config: String,
-    main: String,
-    /// Where its includes of other files are.
-    instead: String,
+pub enum NotIncluded {
+    /// Where requests are.
+    #[error("nginx does not read {config}: add `include {config};` to the http block of {main}{instead}")]
+    Http {
+        config: String,
+        main: String,
+        /// Where its includes of other files are.
+        instead: String,
+    },
+    /// Where TCP is.
+    #[error("nginx does not read {config}, where its TCP backends are: add {add}")]
+    Stream { config: String, add: String },
+    /// A file of TCP backends that is read elsewhere.
+    #[error(
+        "line {line} of {main} includes {config} outside of a stream block, where nginx has no TCP: take it out there, and add {add}"
+    )]
+    NotStream {
+        config: String,
+        main: String,
+        line: usize,
+        add: String,
+    },
 }
 
 /// The main configuration with every include of the folder written out: what the pattern means among `present` (names of
@@ -82,8 +102,17 @@ pub fn main_with_staged(main: &str, places: Places<'_>, present: &[String]) -> R
     let mut staged = String::new();
     let (mut copied, mut is_seen) = (0, false);
     let mut others = Vec::new();
+    let mut blocks: Vec<&str> = Vec::new();
+    let mut astray = None;
     let all = directives(main);
     for directive in &all {
+        match directive.end {
+            End::Opens => blocks.push(directive.words.first().map_or("", String::as_str)),
+            End::Closes => {
+                blocks.pop();
+            }
+            End::Statement => {}
+        }
         let Some(path) = directive.only_argument("include") else {
             continue;
         };
@@ -97,6 +126,9 @@ pub fn main_with_staged(main: &str, places: Places<'_>, present: &[String]) -> R
                 let includes = meant.map(|name| {
                     let is_ours = *name == places.file;
                     is_seen |= is_ours;
+                    if is_ours && places.is_stream && blocks != [STREAM] {
+                        astray.get_or_insert(directive.line);
+                    }
                     let file = match is_ours {
                         true => places.staged(),
                         false => format!("{}/{name}", places.folder),
@@ -117,12 +149,26 @@ pub fn main_with_staged(main: &str, places: Places<'_>, present: &[String]) -> R
         copied = directive.range.end;
     }
     staged.push_str(main.get(copied..).unwrap_or_default());
+    if let Some(line) = astray {
+        return Err(NotIncluded::NotStream {
+            config: places.config(),
+            main: places.main.to_owned(),
+            line,
+            add: stream_include(places, &all),
+        });
+    }
     if is_seen {
         return Ok(staged);
     }
-    let has_http = all.iter().any(is_http);
+    if places.is_stream {
+        return Err(NotIncluded::Stream {
+            config: places.config(),
+            add: stream_include(places, &all),
+        });
+    }
+    let has_http = all.iter().any(|directive| opens(directive, "http"));
     others.truncate(SHOWN);
-    Err(NotIncluded {
+    Err(NotIncluded::Http {
         config: places.config(),
         main: places.main.to_owned(),
         instead: match (has_http, others.is_empty()) {
@@ -198,8 +244,21 @@ const GLOBALS: usize = 1000;
 /// Includes of other files that are named.
 const SHOWN: usize = 5;
 
-fn is_http(directive: &Directive) -> bool {
-    directive.end == End::Opens && directive.words.first().is_some_and(|name| name == "http")
+/// Name of the block that TCP is in.
+const STREAM: &str = "stream";
+
+fn opens(directive: &Directive, block: &str) -> bool {
+    directive.end == End::Opens && directive.words.first().is_some_and(|name| name == block)
+}
+
+/// The line that is missing for a file of TCP backends, and where. It is true before there is such a file, too.
+fn stream_include(places: Places<'_>, all: &[Directive]) -> String {
+    let line = format!("include {}/*.conf;", places.folder.trim_end_matches('/'));
+    let main = places.main;
+    match all.iter().any(|directive| opens(directive, STREAM)) {
+        true => format!("`{line}` to the stream block of {main}"),
+        false => format!("`stream {{ {line} }}` to {main}, beside its http block"),
+    }
 }
 
 fn include(path: &str) -> String {
@@ -316,7 +375,68 @@ mod tests {
         main: "/etc/nginx/nginx.conf",
         folder: "/etc/nginx/conf.d",
         file: "lb.conf",
+        is_stream: false,
     };
+    const TCP: Places<'_> = Places {
+        folder: "/etc/nginx/stream.d",
+        is_stream: true,
+        ..PLACES
+    };
+
+    #[test]
+    fn a_file_of_tcp_is_staged_in_the_stream_block_or_the_line_that_is_missing_is_said() {
+        let staged = |main: &str| main_with_staged(main, TCP, &["other.conf".to_owned()]);
+        let http = "http { include conf.d/*.conf; }";
+        assert_eq!(
+            staged(&format!("{http} stream {{ include stream.d/*.conf; }}")).unwrap(),
+            "http { include \"/etc/nginx/conf.d/*.conf\"; } stream { include \"/etc/nginx/stream.d/.lb.conf.aegis-check\"; \
+             include \"/etc/nginx/stream.d/other.conf\"; }"
+        );
+        let both = main_with_staged(
+            &format!("{http} stream {{ include stream.d/*.conf; }}"),
+            PLACES,
+            &[],
+        );
+        assert_eq!(
+            staged(&both.unwrap())
+                .unwrap()
+                .matches(".lb.conf.aegis-check")
+                .count(),
+            2
+        );
+        let line = "`stream { include /etc/nginx/stream.d/*.conf; }` to /etc/nginx/nginx.conf, beside its http block";
+        let in_block = "`include /etc/nginx/stream.d/*.conf;` to the stream block of /etc/nginx/nginx.conf";
+        for (main, says) in [
+            (
+                http.to_owned(),
+                vec!["does not read /etc/nginx/stream.d/lb.conf", line],
+            ),
+            (
+                format!("{http} # stream {{ include stream.d/*.conf; }}"),
+                vec![line],
+            ),
+            (format!("{http} stream {{ }}"), vec![in_block]),
+            (
+                format!("{http}\ninclude stream.d/*.conf;"),
+                vec![
+                    "line 2 of /etc/nginx/nginx.conf includes",
+                    "outside of a stream block",
+                    line,
+                ],
+            ),
+            (
+                "http {\n\ninclude stream.d/*.conf; }\nstream { include stream.d/*.conf; }".to_owned(),
+                vec!["line 3 of", in_block],
+            ),
+            (
+                "stream { server { include stream.d/*.conf; } }".to_owned(),
+                vec!["line 1 of", in_block],
+            ),
+        ] {
+            let why = staged(&main).unwrap_err().to_string();
+            assert!(says.iter().all(|part| why.contains(part)), "{main}: {why}");
+        }
+    }
 
     fn staged(main: &str) -> Result<String, NotIncluded> {
         let present = ["b.conf", "a.conf", "lb.conf", ".hidden.conf", "proxy.inc"].map(str::to_owned);
@@ -495,6 +615,7 @@ mod tests {
             main: "/c/nginx.conf",
             folder: "/c",
             file: "lb.conf",
+            is_stream: false,
         };
         let main = main_with_staged("include /c/*;", places, &[]).unwrap();
         assert_eq!(main, "include \"/c/.lb.conf.aegis-check\";");

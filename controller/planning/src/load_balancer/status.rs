@@ -27,6 +27,7 @@ pub struct Outcome {
 /// What nginx was proved to serve.
 pub fn take(status: &mut LoadBalancerStatus, plan: Prepared, reload: Option<Reload>) {
     if let Some(rendered) = plan.rendered {
+        status.stream_config = rendered.listening().map(str::to_owned);
         status.revision = Some(rendered.revision);
         status.config = Some(rendered.text);
     }
@@ -80,9 +81,12 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
         .set(ConditionType::Ready, ready, reason, message)
         .set(ConditionType::Degraded, degraded, why, trouble);
     let kept = plan.rendered.is_none();
-    let (revision, config) = match plan.rendered {
-        Some(rendered) => (Some(rendered.revision), Some(rendered.text)),
-        None => (before.revision, before.config),
+    let (revision, config, stream_config) = match plan.rendered {
+        Some(rendered) => {
+            let stream = rendered.listening().map(str::to_owned);
+            (Some(rendered.revision), Some(rendered.text), stream)
+        }
+        None => (before.revision, before.config, before.stream_config),
     };
     LoadBalancerStatus {
         observed_generation: generation,
@@ -90,6 +94,7 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
         servers: plan.servers,
         revision,
         config,
+        stream_config,
         last_reload: reload.or(before.last_reload),
         draining: plan.draining.into_iter().chain(plan.leaving).collect(),
         receipts: receipts::kept(balancer.counted, plan.receipts),
@@ -115,10 +120,8 @@ fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (Reaso
         true => unavailable.map(|upstream| upstream.reason.clone()).collect(),
         false => unavailable
             .map(|one| {
-                format!(
-                    "upstream {} answers 503 since {}: {}",
-                    one.upstream, one.since, one.reason
-                )
+                let (upstream, answer, since) = (&one.upstream, one.answer(), one.since);
+                format!("upstream {upstream} {answer} since {since}: {}", one.reason)
             })
             .collect(),
     };

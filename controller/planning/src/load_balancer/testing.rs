@@ -18,8 +18,11 @@ use super::observed::{NginxBuild, Observed};
 /// The template that comes with this program.
 pub const TEMPLATE: &str = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
 
+/// The same for TCP backends.
+pub const STREAM_TEMPLATE: &str = include_str!("../../../../lb-templates/nginx-stream.conf.tera");
+
 /// What the nginx of ours says of itself.
-pub const NGINX: &str = "nginx version: nginx/1.28.3\nconfigure arguments: --with-http_stub_status_module --with-http_v2_module\n";
+pub const NGINX: &str = "nginx version: nginx/1.28.3\nconfigure arguments: --with-http_stub_status_module --with-http_v2_module --with-stream\n";
 
 pub fn time(text: &str) -> Time {
     text.parse().unwrap()
@@ -119,6 +122,7 @@ pub fn world(rows: Vec<InstanceStatus>) -> Observed {
         workloads: vec![Some(Arc::new(workload))],
         removed_backends: Vec::new(),
         template: Ok(TEMPLATE.to_owned()),
+        stream_template: None,
         nginx: Some(NginxBuild::parse(NGINX)),
         leftover: false,
         claimed_by: None,

@@ -1,6 +1,7 @@
 //! Made-up containers in, the real validate and plan, assertions on what nginx is given.
 
 mod fields;
+mod tcp;
 
 use std::sync::Arc;
 

@@ -39,6 +39,7 @@ pub(super) fn unavailable(
             upstream: upstream.name.clone(),
             since: earlier.next().map_or(observed.now, |earlier| earlier.since),
             reason: reasons.join("; "),
+            tcp: upstream.tcp,
         }
     });
     (unavailable.collect(), as_wanted)

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::load_balancer::{Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Server, Unavailable};
+use aegis_api::load_balancer::{
+    Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Protocol, Server, Unavailable,
+};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Reason, Time, Workload};
@@ -13,10 +15,10 @@ use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Reason, Time,
 use super::hold::Hold;
 use super::home::{self, Endpoint, is_home};
 use super::http2::Http2;
-use super::observed::{Observed, Taken, Worker};
+use super::observed::{self, Observed, Taken, Worker};
 use super::render::Rendered;
 use super::slow_start::{self, Step};
-use super::{connections, down, hold, http2, idle, unavailable, unread};
+use super::{connections, down, hold, http2, idle, stream, unavailable, unread};
 use crate::Invalid;
 
 /// A container that is not ready this long after its start is not waited for.
@@ -26,6 +28,8 @@ const STARTS_UP: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     pub name: String,
+    /// It is one of TCP.
+    pub tcp: bool,
     /// None: its location answers 503 by itself.
     pub servers: Vec<Server>,
     /// Where it has none, one may be there in a moment.
@@ -47,6 +51,8 @@ pub struct ValidatedLoadBalancer {
     pub installed: bool,
     pub workers: Option<Vec<Worker>>,
     pub template: Result<String, Arc<std::io::Error>>,
+    /// That of TCP backends; `None` where nginx is to have none.
+    pub stream_template: Option<Result<String, Arc<std::io::Error>>>,
     pub algorithm: Algorithm,
     /// nginx may offer its connections.
     pub offers_connections: bool,
@@ -127,7 +133,8 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         // A template of somebody's own that does not depend on it, or an nginx that cannot be asked: nginx judges it.
         None => http2::wanted(spec, Some(Http2::On)),
     };
-    let http2 = http2.map_err(|message| Invalid {
+    let no_stream = stream::refused(spec, observed.nginx.map(|nginx| nginx.has_stream)).filter(|_| !deleting);
+    let http2 = no_stream.map_or(http2, Err).map_err(|message| Invalid {
         reason: Reason::NotConfigurable,
         message,
     })?;
@@ -145,6 +152,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         installed: observed.installed,
         workers: observed.workers,
         template: observed.template,
+        stream_template: observed.stream_template.filter(|_| !deleting),
         algorithm: spec.algorithm,
         offers_connections,
         keepalive_min,
@@ -203,6 +211,8 @@ fn choose(
         let candidates = by_upstream.remove(name).unwrap_or_default();
         chosen.choose(name, &candidates, before);
         if let Some(upstream) = chosen.upstreams.last_mut() {
+            let first = balancer.spec.first_of(name);
+            upstream.tcp = first.is_some_and(|backend| backend.protocol == Protocol::Tcp);
             upstream.may_be_back = back.contains(name);
         }
     }
@@ -214,9 +224,9 @@ fn choose(
 
 /// The last good configuration without these servers.
 fn good(before: &LoadBalancerStatus, strays: &[Server]) -> Option<Rendered> {
-    let (text, revision) = (before.config.clone()?, before.revision.clone()?);
+    let good = observed::last_good(before)?;
     let gone = strays.iter().map(|server| server.address.as_str()).collect();
-    Some(down::without(&Rendered { revision, text }, &gone))
+    Some(down::without(&good, &gone))
 }
 
 /// nginx's container and where it answers, or why it cannot be configured.
@@ -427,6 +437,7 @@ impl Chosen {
         self.upstreams.push(Upstream {
             name: upstream.to_owned(),
             servers,
+            tcp: false,
             may_be_back: false,
         });
     }

@@ -3,7 +3,9 @@
 use aegis_api::load_balancer::Reload;
 use aegis_api::{Kind, LoadBalancer, Time};
 use aegis_docker::Session;
-use aegis_planning::load_balancer::membership::{only_availability_differs, only_servers_differ};
+use aegis_planning::load_balancer::membership::{
+    only_availability_differs, only_servers_differ, only_tcp_servers_differ,
+};
 use aegis_planning::load_balancer::observed::Observed;
 use aegis_planning::load_balancer::plan::{Prepared, Step};
 use aegis_planning::load_balancer::render::Rendered;
@@ -94,7 +96,7 @@ pub(super) async fn restore(
         return Ok(());
     };
     let nginx = Nginx::new(&*context.engine, balancer.name(), &balancer.spec, &container.id);
-    let put = nginx.restore(&file.text).await;
+    let put = nginx.restore(file).await;
     put.map_err(|source| Error::Restore {
         revision: file.revision.clone(),
         source,
@@ -147,7 +149,7 @@ async fn configure(
         nginx.prove(balancer.address, &rendered.revision, proof).await
     };
     if let Err(error) = loaded.await {
-        put_back(&nginx, balancer).await?;
+        put_back(&nginx, balancer, rendered).await?;
         return Err(failed(error));
     }
     let proved_at = context.clock.now();
@@ -172,7 +174,16 @@ fn adjusts(balancer: &ValidatedLoadBalancer, rendered: &Rendered) -> bool {
     let after = (rendered.text.as_str(), rendered.revision.as_str());
     let same_spec = balancer.before.observed_generation == Some(balancer.generation);
     let template = balancer.template.as_deref().unwrap_or_default();
+    let tcp_template = balancer
+        .stream_template
+        .as_ref()
+        .and_then(|read| read.as_deref().ok());
     balancer.served.as_ref() == Some(revision)
+        && only_tcp_servers_differ(
+            tcp_template.unwrap_or_default(),
+            balancer.before.stream_config.as_deref(),
+            rendered.stream.as_deref(),
+        )
         && (only_servers_differ(before, after)
             || (same_spec && only_availability_differs(template, before, after)))
 }
@@ -188,7 +199,9 @@ async fn adjust(
 ) -> Result<Accepted, nginx::Error> {
     let started = context.clock.now();
     // What the command puts back if nginx refuses is what lies there now: that must be the last good one.
-    let reloaded = match balancer.installed {
+    // It brings one file.
+    let same_stream = rendered.stream == balancer.before.stream_config;
+    let reloaded = match balancer.installed && same_stream {
         true => fast_reload(memory, nginx, balancer, &rendered.text).await?,
         false => None,
     };
@@ -196,7 +209,7 @@ async fn adjust(
         Some(FastReload::Reloaded(check)) => (check, Some(started)),
         Some(FastReload::NotReloaded(check)) => (check, None),
         Some(FastReload::Untouched | FastReload::Ended(_)) | None => {
-            (write_and_test(nginx, balancer, &rendered.text).await?, None)
+            (write_and_test(nginx, balancer, rendered).await?, None)
         }
     };
     let before = balancer.before.last_reload.as_ref();
@@ -261,12 +274,21 @@ async fn ask(
 async fn write_and_test(
     nginx: &Nginx<'_>,
     balancer: &ValidatedLoadBalancer,
-    text: &str,
+    rendered: &Rendered,
 ) -> Result<String, nginx::Error> {
-    nginx.write(text).await?;
-    let checked = nginx.test().await;
+    nginx.write(rendered).await?;
+    let mut checked = nginx.test().await;
+    // What answers with the revision is not the file of TCP backends: that nginx reads that one is seen here. But an address
+    // that is no server's any more has to go, whatever nginx reads.
+    if checked.is_ok()
+        && rendered.listening().is_some()
+        && balancer.strays.is_empty()
+        && nginx.reads_live(rendered).await == Some(false)
+    {
+        checked = Err(nginx.unread());
+    }
     if let (Err(_), Some(good)) = (&checked, &balancer.good) {
-        nginx.write(&good.text).await?;
+        nginx.write(&good.instead_of(rendered)).await?;
     }
     checked
 }
@@ -280,9 +302,11 @@ async fn replace(
     balancer: &ValidatedLoadBalancer,
     rendered: &Rendered,
 ) -> Result<Accepted, nginx::Error> {
-    let check = match nginx.test_staged(&rendered.text).await {
-        Err(nginx::Error::Misfit { .. }) if balancer.good.is_some() && nginx.reads_live().await => {
-            let said = write_and_test(nginx, balancer, &rendered.text).await?;
+    let check = match nginx.test_staged(rendered).await {
+        Err(nginx::Error::Misfit { .. })
+            if balancer.good.is_some() && nginx.reads_live(rendered).await == Some(true) =>
+        {
+            let said = write_and_test(nginx, balancer, rendered).await?;
             return Ok(Accepted {
                 check: Checked {
                     said,
@@ -293,7 +317,7 @@ async fn replace(
         }
         check => check?,
     };
-    nginx.write(&rendered.text).await?;
+    nginx.write(rendered).await?;
     Ok(Accepted {
         check,
         reloaded_at: None,
@@ -301,12 +325,16 @@ async fn replace(
 }
 
 /// Puts the last good file back, without servers that are none any more, and lets nginx load it.
-async fn put_back(nginx: &Nginx<'_>, balancer: &ValidatedLoadBalancer) -> Result<(), Error> {
+async fn put_back(
+    nginx: &Nginx<'_>,
+    balancer: &ValidatedLoadBalancer,
+    rendered: &Rendered,
+) -> Result<(), Error> {
     let Some(good) = &balancer.good else {
         return Ok(());
     };
     let put = async {
-        nginx.write(&good.text).await?;
+        nginx.write(&good.instead_of(rendered)).await?;
         if balancer.before.revision.as_ref() != Some(&good.revision) {
             // As it is now, without some of its servers, nginx has not seen it.
             nginx.test().await?;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use aegis_api::observed::{ContainerDetails, ContainerState};
-use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
+use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Time, Workload};
 use aegis_docker::EngineError;
 use aegis_planning::load_balancer::home;
 use aegis_planning::load_balancer::observed::{
@@ -92,8 +92,12 @@ pub(super) async fn dereference(
     let file = file(balancer, container.as_ref(), &endpoints);
     let installed = installed(memory, nginx.as_ref(), running.is_some(), file.as_ref()).await?;
     let nginx = nginx.as_ref().filter(|_| running.is_some());
-    let template = template(context, balancer).await;
-    let build = build(memory, nginx, template.as_deref().ok()).await;
+    let template = read_template(context, spec.template.as_str()).await;
+    let stream_template = match spec.has_tcp() {
+        true => Some(read_template(context, spec.stream_template()).await),
+        false => None,
+    };
+    let build = build(memory, nginx, spec, template.as_deref().ok()).await;
     let draining = status.is_some_and(|status| !status.draining.is_empty());
     let workers = match nginx.filter(|_| draining) {
         Some(nginx) => Some(nginx.workers().await?),
@@ -113,6 +117,7 @@ pub(super) async fn dereference(
         workloads,
         removed_backends: removed_backends(context, balancer),
         template,
+        stream_template,
         nginx: build,
         claimed_by: claimed_by(balancer, &all),
         taken: taken(balancer, &all),
@@ -181,7 +186,7 @@ pub(super) async fn is_installed(
     }) {
         return Ok(true);
     }
-    let same = nginx.installed().await?.as_deref() == Some(file.text.as_bytes());
+    let same = nginx.has(file).await?;
     if same {
         memory.with(nginx.balancer(), |known| known.installed = Some(wanted));
     }
@@ -190,8 +195,13 @@ pub(super) async fn is_installed(
 
 /// What nginx says of itself; run once in the life of a controller and a container, where the template depends on it.
 /// `None` where that is not known.
-async fn build(memory: &Memory, nginx: Option<&Nginx<'_>>, template: Option<&str>) -> Option<NginxBuild> {
-    let nginx = nginx.filter(|_| template.is_some_and(NginxBuild::matters_to))?;
+async fn build(
+    memory: &Memory,
+    nginx: Option<&Nginx<'_>>,
+    spec: &LoadBalancerSpec,
+    template: Option<&str>,
+) -> Option<NginxBuild> {
+    let nginx = nginx.filter(|_| template.is_some_and(|text| NginxBuild::matters_to(spec, text)))?;
     let known = memory.with(nginx.balancer(), |known| known.build.clone());
     if let Some((container, build)) = known
         && container == nginx.container()
@@ -237,8 +247,8 @@ fn removed_backends(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workl
         .collect()
 }
 
-async fn template(context: &Context, balancer: &LoadBalancer) -> Result<String, Arc<std::io::Error>> {
-    let path = context.settings.templates.join(balancer.spec.template.as_str());
+async fn read_template(context: &Context, name: &str) -> Result<String, Arc<std::io::Error>> {
+    let path = context.settings.templates.join(name);
     let shown = path.display().to_string();
     let read = aegis_runtime::offload::offload(move || std::fs::read_to_string(path));
     let read = read.await;

@@ -12,6 +12,7 @@ use aegis_api::redact::{bound, redact};
 use aegis_api::{LoadBalancerSpec, Time};
 use aegis_docker::{Engine, EngineError, EngineResult, LogQuery};
 use aegis_planning::load_balancer::observed::Worker;
+use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::load_balancer::staging;
 use futures::stream::BoxStream;
 
@@ -64,6 +65,8 @@ pub(super) struct Nginx<'a> {
     container: &'a str,
     /// The port that it balances.
     port: u16,
+    /// Those of its TCP backends, each with its field.
+    tcp_ports: Vec<(String, u16)>,
     paths: Paths<'a>,
     /// The global directives that it was started with.
     globals: String,
@@ -73,6 +76,8 @@ pub(super) struct Nginx<'a> {
 struct Paths<'a> {
     /// The file that is ours.
     config: &'a str,
+    /// The one of TCP backends.
+    stream: String,
     /// The main configuration, which includes it.
     main: &'a str,
 }
@@ -90,8 +95,10 @@ impl<'a> Nginx<'a> {
             balancer,
             container,
             port: spec.port,
+            tcp_ports: spec.tcp_ports(),
             paths: Paths {
                 config: spec.config_path.as_str(),
+                stream: spec.stream_config_path(),
                 main: spec.main_config_path.as_str(),
             },
             globals: String::new(),
@@ -125,8 +132,26 @@ impl<'a> Nginx<'a> {
 
     /// What lies where nginx reads our file; `None` where no file does. Works on a stopped container, too.
     pub(super) async fn installed(&self) -> Result<Option<Vec<u8>>, Error> {
-        let found = self.engine.read_files(self.container, self.paths.config).await;
-        match found {
+        self.read(self.paths.config).await
+    }
+
+    /// Whether our files are these, where nginx reads them. Works on a stopped container, too.
+    pub(super) async fn has(&self, rendered: &Rendered) -> Result<bool, Error> {
+        if self.installed().await?.as_deref() != Some(rendered.text.as_bytes()) {
+            return Ok(false);
+        }
+        let Some(stream) = &rendered.stream else {
+            return Ok(true);
+        };
+        let found = self.read(&self.paths.stream).await?;
+        Ok(match found {
+            Some(found) => found == stream.as_bytes(),
+            None => rendered.listening().is_none(),
+        })
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self.engine.read_files(self.container, path).await {
             Ok(found) => match <[_; 1]>::try_from(found) {
                 Ok([(_, content)]) => Ok(Some(content)),
                 Err(_) => Ok(None),
@@ -206,17 +231,28 @@ impl<'a> Nginx<'a> {
         Ok(output)
     }
 
-    /// Puts this text where nginx reads it; loads nothing.
-    pub(super) async fn write(&self, text: &str) -> Result<(), Error> {
+    /// Puts this where nginx reads it; loads nothing.
+    pub(super) async fn write(&self, rendered: &Rendered) -> Result<(), Error> {
         fault::point("balancer/before-write");
-        let put = self.put(text, "write the configuration").await;
+        let put = self.put_all(rendered, "write the configuration").await;
         fault::point("balancer/after-write");
         put
     }
 
-    /// Puts this text where an nginx that does not run will read it when it is started.
-    pub(super) async fn restore(&self, text: &str) -> Result<(), Error> {
-        self.put(text, "put the last good configuration back").await
+    /// Puts this where an nginx that does not run will read it when it is started.
+    pub(super) async fn restore(&self, rendered: &Rendered) -> Result<(), Error> {
+        self.put_all(rendered, "put the last good configuration back")
+            .await
+    }
+
+    /// The file of TCP backends first: the other one answers with the revision of both.
+    async fn put_all(&self, rendered: &Rendered, step: &'static str) -> Result<(), Error> {
+        if let Some(stream) = &rendered.stream
+            && (rendered.listening().is_some() || self.read(&self.paths.stream).await?.is_some())
+        {
+            self.put(&self.paths.stream, stream, step).await?;
+        }
+        self.put(self.paths.config, &rendered.text, step).await
     }
 
     /// Has nginx load its files. Not by a signal from the engine: one who sends a container any signal is taken to have

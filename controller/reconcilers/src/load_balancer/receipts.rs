@@ -62,10 +62,10 @@ pub(super) async fn count(
     };
     let now = context.clock.now();
     let mut receipts = status.receipts.clone();
-    let logs = status
-        .config
-        .as_ref()
-        .is_some_and(|config| config.contains(FORMAT));
+    let formatted = |config: &String| config.contains(FORMAT);
+    // Which of both files had which server is not known any more: where one of them does not log, nothing is counted.
+    let logs =
+        status.config.as_ref().is_some_and(formatted) && status.stream_config.as_ref().is_none_or(formatted);
     let due = receipts
         .iter_mut()
         .filter(|receipt| is_open(receipt) && pause(receipt, now).is_zero());

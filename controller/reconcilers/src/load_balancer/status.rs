@@ -6,6 +6,7 @@ use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{ConditionType, Kind, LoadBalancer, LoadBalancerStatus, Reason};
 use aegis_planning::load_balancer::plan::Prepared;
 use aegis_planning::load_balancer::status::{Applied, Outcome, next, release_unserved, take};
+use aegis_planning::load_balancer::stream;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
@@ -23,15 +24,30 @@ pub enum Error {
 }
 
 /// Adds the finalizer that keeps the load balancer until its nginx sends no requests to containers any more, however early
-/// it is deleted: must be stored before nginx is given the first configuration.
+/// it is deleted: must be stored before nginx is given the first configuration; likewise that there is one of TCP backends.
 pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Prepared) -> Result<(), Error> {
     if balancer.is_deleting() || plan.rendered.is_none() {
         return Ok(());
+    }
+    let status = balancer.status.clone().unwrap_or_default();
+    let is_new = status.stream_config.is_none() && balancer.spec.has_tcp();
+    if is_new {
+        write(context, balancer, with_stream(balancer, status)).await?;
     }
     match finalizer::with(&balancer.metadata, LOAD_BALANCER_FINALIZER) {
         Some(finalizers) => set_finalizers(context, balancer, finalizers).await,
         None => Ok(()),
     }
+}
+
+/// Notes that a file of TCP backends may have been written: whoever takes the backends away again looks for it.
+fn with_stream(balancer: &LoadBalancer, mut status: LoadBalancerStatus) -> LoadBalancerStatus {
+    if balancer.spec.has_tcp() && !balancer.is_deleting() {
+        status
+            .stream_config
+            .get_or_insert_with(|| stream::NONE.to_owned());
+    }
+    status
 }
 
 /// Lets it go. `failure`: why its locations are left to answer 502 instead of 503.
@@ -125,7 +141,8 @@ fn announce(context: &Context, balancer: &LoadBalancer, outcome: &Outcome) {
             true => EventType::Normal,
             false => EventType::Warning,
         };
-        let text = format!("upstream {} answers 503: {}", upstream.upstream, upstream.reason);
+        let (name, answer) = (&upstream.upstream, upstream.answer());
+        let text = format!("upstream {name} {answer}: {}", upstream.reason);
         context.events.record(&about, kind, "Unavailable", text);
     }
     for receipt in newly_counted(balancer, &outcome.validated.counted) {
@@ -187,7 +204,7 @@ pub(super) async fn failed(context: &Context, balancer: &LoadBalancer, failed: F
         contained,
         releases_unserved,
     } = failed;
-    let mut status = balancer.status.clone().unwrap_or_default();
+    let mut status = with_stream(balancer, balancer.status.clone().unwrap_or_default());
     let (generation, now) = (Some(balancer.generation()), context.clock.now());
     status.observed_generation = generation;
     if let Some(Applied { plan, reload }) = contained {

@@ -144,6 +144,7 @@ async fn i8_a_file_that_a_dead_controller_left_behind_is_noticed() {
     let good = Rendered {
         revision: "r".to_owned(),
         text: "good".to_owned(),
+        stream: None,
     };
     let look = async |memory: &Memory| {
         let looked = is_installed(memory, &nginx, &good);
@@ -192,6 +193,7 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
         observed.file = Some(Rendered {
             revision: "r".to_owned(),
             text: "good".to_owned(),
+            stream: None,
         });
         let memory = Memory::default();
         restore(&context, &memory, &lb, &observed).await.unwrap();

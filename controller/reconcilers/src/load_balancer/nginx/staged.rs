@@ -1,9 +1,10 @@
 //! The check of a new file before the live one is touched: nginx judges a copy of its main configuration that includes the
 //! new file in the place of the live one. What is staged is removed again, where the container has `rm`.
 
-use aegis_docker::engine::Files;
 use aegis_planning::load_balancer::neighbours::{self, Texts};
+use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::load_balancer::staging::{self, Places, main_with_staged};
+use aegis_planning::load_balancer::stream;
 
 use super::{Error, MASTER, Nginx, split};
 
@@ -20,29 +21,48 @@ pub(in crate::load_balancer) struct Checked {
 }
 
 impl Nginx<'_> {
-    /// What `nginx -t` says of the whole configuration with this text in it, which it accepts. The live file is not touched.
-    pub(in crate::load_balancer) async fn test_staged(&self, text: &str) -> Result<Checked, Error> {
-        let (folder, file) = split(self.paths.config);
-        let places = Places {
-            main: self.paths.main,
-            folder,
-            file,
-        };
+    /// What `nginx -t` says of the whole configuration with this one in it, which it accepts. No live file is touched.
+    pub(in crate::load_balancer) async fn test_staged(&self, rendered: &Rendered) -> Result<Checked, Error> {
+        let places = self.places(self.paths.config, false);
         self.see_main().await?;
-        let (main, beside) = tokio::try_join!(self.main(), self.beside(folder))?;
-        let present: Vec<String> = beside.iter().map(|(name, _)| name.clone()).collect();
+        let (main, present) = tokio::try_join!(self.main(), self.beside(places))?;
+        let present = present?;
         let staged_main = main_with_staged(&main, places, &present);
-        let staged_main = staged_main.map_err(|why| self.misfit(&why.to_string()))?;
-        let checked = self.test_copy(places, text, &staged_main, &present).await;
-        self.remove_staged(places).await;
+        let mut staged_main = staged_main.map_err(|why| self.misfit(&why.to_string()))?;
+        let stream = rendered.listening();
+        let stream = stream.map(|text| (self.places(&self.paths.stream, true), text));
+        if let Some((places, _)) = stream {
+            let beside = self.beside(places).await?;
+            // The line is said first: a folder alone is of no use.
+            let known = beside.as_deref().unwrap_or_default();
+            let staged = main_with_staged(&staged_main, places, known);
+            staged_main = staged.map_err(|why| self.misfit(&why.to_string()))?;
+            beside?;
+        }
+        let checked = self
+            .test_copy(places, &rendered.text, stream, &staged_main, &present)
+            .await;
+        let stream = stream.map(|(places, _)| places);
+        self.remove_staged(places, stream).await;
+        let in_place = |said: &str| {
+            let said = in_place(said, places);
+            stream.map_or(said.clone(), |stream| in_place(&said, stream))
+        };
         match checked {
-            Ok(said) => Ok(Checked {
-                said: in_place(&said, places),
-                shadowed: neighbours::shadowed(&self.others().await, self.port),
-            }),
+            Ok(said) => {
+                let others = self.others().await;
+                if let Some(why) = stream.and_then(|_| neighbours::taken(&others, &self.tcp_ports)) {
+                    return Err(self.misfit(&why));
+                }
+                Ok(Checked {
+                    said: in_place(&said),
+                    shadowed: neighbours::shadowed(&others, self.port),
+                })
+            }
             Err(Error::Refused { output, .. }) => {
-                let output = in_place(&output, places);
-                let advice = neighbours::advice(&output, &self.others().await, self.port);
+                let output = in_place(&output);
+                let advice = neighbours::advice(&output, &self.others().await, self.port)
+                    .or_else(|| stream::advice(&output).map(str::to_owned));
                 Err(self.refused(match advice {
                     Some(advice) => format!("{advice}; {output}"),
                     None => output,
@@ -52,12 +72,23 @@ impl Nginx<'_> {
         }
     }
 
+    fn places<'b>(&'b self, path: &'b str, is_stream: bool) -> Places<'b> {
+        let (folder, file) = split(path);
+        Places {
+            main: self.paths.main,
+            folder,
+            file,
+            is_stream,
+        }
+    }
+
     /// First beside our file, which is where we may write; where that makes nginx look for files in the wrong folder, beside
     /// the original.
     async fn test_copy(
         &self,
         places: Places<'_>,
         text: &str,
+        stream: Option<(Places<'_>, &str)>,
         staged_main: &str,
         present: &[String],
     ) -> Result<String, Error> {
@@ -67,6 +98,10 @@ impl Nginx<'_> {
             (main_name.clone(), staged_main.as_bytes().to_vec()),
         ];
         self.stage(places.folder, &files).await?;
+        if let Some((places, text)) = stream {
+            let file = (places.staged_name(), text.as_bytes().to_vec());
+            self.stage(places.folder, &[file]).await?;
+        }
         let first = self.test_main(&format!("{}/{main_name}", places.folder)).await;
         let Err(Error::Refused { output, .. }) = &first else {
             return first;
@@ -88,23 +123,38 @@ impl Nginx<'_> {
         }
     }
 
-    /// Whether nginx, as it is configured now, reads the file that is ours.
-    pub(in crate::load_balancer) async fn reads_live(&self) -> bool {
+    /// Whether nginx, as its files are now, reads those that are ours. `None` where it does not say.
+    pub(in crate::load_balancer) async fn reads_live(&self, rendered: &Rendered) -> Option<bool> {
         let files = self.dumped().await;
-        files.iter().any(|(path, _)| path == self.paths.config)
+        let reads = |ours: &str| files.iter().any(|(path, _)| path == ours);
+        let reads_stream = rendered.listening().is_none() || reads(&self.paths.stream);
+        (!files.is_empty()).then(|| reads(self.paths.config) && reads_stream)
+    }
+
+    /// nginx does not read the file of TCP backends any more.
+    pub(in crate::load_balancer) fn unread(&self) -> Error {
+        let (path, main) = (&self.paths.stream, self.paths.main);
+        let (folder, _) = split(path);
+        self.misfit(&format!(
+            "nginx does not read {path} any more, where its TCP backends are: add `include {folder}/*.conf;` to the stream block \
+             of {main}"
+        ))
     }
 
     async fn stage(&self, folder: &str, files: &[(String, Vec<u8>)]) -> Result<(), Error> {
         let staged = self.engine.put_files(self.container, folder, files).await;
-        staged.map_err(|error| self.unwritten("stage the new configuration", error))
+        staged.map_err(|error| self.unwritten(folder, "stage the new configuration", error))
     }
 
     /// Nothing depends on it: what is left behind is written over by the next check, and nginx does not read it.
-    async fn remove_staged(&self, places: Places<'_>) {
+    async fn remove_staged(&self, places: Places<'_>, stream: Option<Places<'_>>) {
         let (base, _) = places.main_parts();
         let name = places.staged_main_name();
         let (here, beside) = (format!("{}/{name}", places.folder), format!("{base}/{name}"));
-        let command = ["rm", "-f", "--", &places.staged(), &here, &beside];
+        let staged = places.staged();
+        let of_stream = stream.map(|places| places.staged());
+        let mut command = vec!["rm", "-f", "--", &staged, &here, &beside];
+        command.extend(of_stream.as_deref());
         let removed = self.engine.exec(self.container, &command, &[]).await;
         if !removed.is_ok_and(|answer| answer.exit_code == 0) {
             tracing::debug!(
@@ -158,7 +208,7 @@ impl Nginx<'_> {
     /// All files but ours that nginx reads, as far as it says: nothing but advice depends on them.
     async fn others(&self) -> Texts {
         let mut files = self.dumped().await;
-        files.retain(|(path, _)| path != self.paths.config);
+        files.retain(|(path, _)| path != self.paths.config && *path != self.paths.stream);
         files
     }
 
@@ -178,17 +228,26 @@ impl Nginx<'_> {
         files
     }
 
-    /// The files in the folder of ours.
-    async fn beside(&self, folder: &str) -> Result<Files, Error> {
+    /// Names of the files in the folder of ours; the inner error says that there is no such folder.
+    async fn beside(&self, places: Places<'_>) -> Result<Result<Vec<String>, Error>, Error> {
+        let folder = places.folder;
         match self.engine.read_files(self.container, folder).await {
-            Ok(mut files) => {
-                files.retain(|(name, _)| !name.ends_with(staging::SUFFIX));
-                Ok(files)
+            Ok(files) => {
+                let names = files.into_iter().map(|(name, _)| name);
+                Ok(Ok(names
+                    .filter(|name| !name.ends_with(staging::SUFFIX))
+                    .collect()))
             }
-            Err(error) if error.is_not_found() => Err(self.misfit(&format!(
-                "there is no folder {folder} in the container: make it, or set spec.configPath to a file in a folder that \
-                 nginx reads"
-            ))),
+            Err(error) if error.is_not_found() => {
+                let field = match places.is_stream {
+                    true => "spec.streamConfigPath",
+                    false => "spec.configPath",
+                };
+                Ok(Err(self.misfit(&format!(
+                    "there is no folder {folder} in the container: make it, or set {field} to a file in a folder that nginx \
+                     reads"
+                ))))
+            }
             Err(error) => Err(self.failed("read nginx's configuration")(error)),
         }
     }

@@ -1,6 +1,8 @@
 //! The whole reconciler over an engine in memory: servers go, and so do templates, neighbours of our file, nginx itself and
 //! the load balancer.
 
+mod tcp;
+
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{ConditionType, Workload, WorkloadStatus};
 use aegis_planning::load_balancer::REVISION_PATH;

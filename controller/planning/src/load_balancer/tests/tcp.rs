@@ -1,0 +1,216 @@
+//! TCP backends: the same servers as any other upstream has, in a file of their own.
+
+use aegis_api::load_balancer::Algorithm;
+use serde_json::json;
+
+use super::super::render::Rendered;
+use super::super::stream::{self, NONE};
+use super::super::testing::STREAM_TEMPLATE;
+use super::super::{membership, observed};
+use super::*;
+
+/// Of `web`, by HTTP at port 80 and by TCP at 5432.
+fn both() -> LoadBalancer {
+    let mut lb = balancer();
+    let mut spec = serde_json::to_value(&lb.spec).unwrap();
+    spec["backends"] = json!([
+        {"workload": "web", "port": 8000, "upstream": "web"},
+        {"workload": "web", "port": 8001, "upstream": "db", "protocol": "Tcp", "listenPort": 5432},
+    ]);
+    lb.spec = serde_json::from_value(spec).unwrap();
+    lb
+}
+
+fn tcp_world(rows: Vec<aegis_api::workload::InstanceStatus>) -> Observed {
+    let mut observed = world(rows);
+    let web = observed.workloads[0].clone();
+    observed.workloads.push(web);
+    observed.stream_template = Some(Ok(STREAM_TEMPLATE.to_owned()));
+    observed
+}
+
+fn ready() -> Observed {
+    tcp_world(vec![
+        row("a", "10.0.0.1", Health::Healthy),
+        row("b", "10.0.0.2", Health::Unhealthy),
+    ])
+}
+
+fn rendered(lb: &LoadBalancer, observed: Observed) -> Rendered {
+    prepare(lb, observed).rendered.unwrap()
+}
+
+/// Which nginx was proved to serve.
+fn serving_it(lb: &LoadBalancer, observed: Observed) -> LoadBalancer {
+    let mut after = lb.clone();
+    after.status = Some(status_after(lb, observed));
+    after
+}
+
+#[test]
+fn i8_tcp_goes_to_ready_servers_alone_and_not_into_the_file_of_http() {
+    let rendered = rendered(&both(), ready());
+    insta::assert_snapshot!(rendered.stream.as_deref().unwrap());
+    assert!(!rendered.text.contains("8001") && !rendered.text.contains("upstream db"));
+    assert_ne!(
+        rendered.revision,
+        prepare(&balancer(), ready()).rendered.unwrap().revision,
+        "one revision for both files"
+    );
+}
+
+#[test]
+fn i8_connections_to_an_upstream_without_a_server_are_closed_at_once_and_the_condition_says_so() {
+    let lb = serving_it(&both(), ready());
+    let gone = || tcp_world(Vec::new());
+    let after = rendered(&lb, gone());
+    let stream = after.stream.as_deref().unwrap();
+    assert!(
+        stream.contains("listen 5432;")
+            && stream.contains("return \"\";")
+            && !stream.contains("upstream db {"),
+        "{stream}"
+    );
+    let before = lb.status.as_ref().unwrap().stream_config.as_deref();
+    assert!(membership::only_tcp_servers_differ(
+        STREAM_TEMPLATE,
+        before,
+        Some(stream)
+    ));
+    let status = status_after(&lb, gone());
+    let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
+    for part in [
+        "upstream web answers 503 since",
+        "upstream db closes connections since",
+    ] {
+        assert!(ready.message.contains(part), "{}", ready.message);
+    }
+    // One that does not know it gets a server that nobody is.
+    let mut observed = gone();
+    observed.stream_template = Some(Ok("{{ streams.0.servers.0.address }}".to_owned()));
+    assert_eq!(rendered(&lb, observed).stream.as_deref(), Some("127.0.0.1:1"));
+}
+
+#[test]
+fn i8_a_tcp_server_at_whose_address_is_another_is_taken_out_of_what_stays() {
+    let mut lb = serving_it(&both(), ready());
+    let mut observed = ready();
+    observed.endpoints.clear();
+    let validated = validate(&lb, observed.clone()).unwrap();
+    let good = validated.good.unwrap();
+    assert!(
+        good.stream
+            .unwrap()
+            .contains("10.0.0.1:8001 max_fails=2 fail_timeout=2s down;")
+    );
+    // So where nginx does not run.
+    observed.container.as_mut().unwrap().state = ContainerState::Exited;
+    let found = file(&lb, observed.container.as_ref(), &observed.endpoints).unwrap();
+    assert!(found.stream.unwrap().contains(" down;"));
+    lb.status.as_mut().unwrap().config = None;
+    assert!(observed::file(&lb, observed.container.as_ref(), &observed.endpoints).is_none());
+}
+
+#[test]
+fn a_tcp_backend_that_goes_leaves_a_file_by_which_nginx_listens_for_nothing() {
+    let lb = serving_it(&both(), ready());
+    assert!(lb.status.as_ref().unwrap().stream_config.is_some());
+    let mut without = lb.clone();
+    without.spec = balancer().spec;
+    let mut deleted = lb;
+    deleted.metadata.deletion_timestamp =
+        Some(serde_json::from_value(json!("2026-11-22T12:00:00Z")).unwrap());
+    for lb in [without, deleted] {
+        let mut observed = ready();
+        observed.stream_template = lb.spec.has_tcp().then(|| Ok(STREAM_TEMPLATE.to_owned()));
+        observed.workloads.truncate(lb.spec.backends.len());
+        let step = prepare(&lb, observed.clone()).step;
+        let Step::Configure(rendered) = step else {
+            panic!("nginx keeps what it has")
+        };
+        assert_eq!(rendered.stream.as_deref(), Some(NONE));
+        let after = serving_it(&lb, observed.clone());
+        assert_eq!(
+            after.status.as_ref().unwrap().stream_config,
+            None,
+            "forgotten once it is proved"
+        );
+        observed.served = Some(rendered.revision);
+        assert_eq!(prepare(&after, observed).step, Step::Nothing);
+    }
+}
+
+#[test]
+fn how_tcp_is_balanced_is_a_field() {
+    let stream = |edit: &dyn Fn(&mut LoadBalancer)| {
+        let mut lb = both();
+        edit(&mut lb);
+        rendered(&lb, ready()).stream.unwrap()
+    };
+    for (algorithm, line) in [
+        (Algorithm::LeastConn, "    least_conn;\n"),
+        (Algorithm::IpHash, "    hash $remote_addr consistent;\n"),
+    ] {
+        let text = stream(&|lb| lb.spec.algorithm = algorithm);
+        assert!(text.contains(line), "{text}");
+    }
+    let text = stream(&|lb| {
+        (lb.spec.algorithm, lb.spec.ipv6) = (Algorithm::UriHash, true);
+        lb.spec.backends[1].idle_timeout = Some("1h".parse().unwrap());
+        lb.spec.backends[1].weight = 2;
+    });
+    for part in ["listen [::]:5432;", "proxy_timeout 3600s;", " weight=2; # a"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("hash") && !text.contains("least_conn"), "{text}");
+    // Alone, it needs no path, and nginx answers requests all the same.
+    let mut alone = both();
+    alone.spec.backends.remove(0);
+    let mut observed = ready();
+    observed.workloads.truncate(1);
+    let text = rendered(&alone, observed).text;
+    assert!(
+        text.contains("location / {\n        return 404;") && text.contains("/lb-health"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_nginx_without_the_module_and_ports_that_are_taken_are_said() {
+    let mut observed = ready();
+    observed.nginx = Some(NginxBuild::parse(
+        "nginx version: nginx/1.28.3\nconfigure arguments: --with-stream_ssl_module",
+    ));
+    let invalid = validate(&both(), observed).unwrap_err();
+    assert_eq!(
+        invalid.message,
+        "spec.backends[1].protocol is Tcp, which takes an nginx that was built --with-stream"
+    );
+    assert!(stream::is_built_in("x --with-stream=dynamic y") && stream::is_built_in("--with-stream"));
+    assert!(
+        stream::advice("nginx: [emerg] unknown directive \"stream\" in /etc/nginx/nginx.conf:9").is_some()
+    );
+    assert!(stream::advice("unknown directive \"streams\"").is_none());
+
+    let named = |name: &str, at: &str, mut lb: LoadBalancer| {
+        lb.metadata.name = Some(name.to_owned());
+        lb.metadata.creation_timestamp = Some(serde_json::from_value(json!(at)).unwrap());
+        Arc::new(lb)
+    };
+    let mut second = both();
+    second.spec.port = 81;
+    for (backend, upstream) in second.spec.backends.iter_mut().zip(["web2", "db2"]) {
+        backend.upstream = upstream.parse().unwrap();
+    }
+    let first = named("first", "2026-11-22T12:00:00Z", both());
+    let mut all = vec![first, named("second", "2026-11-22T12:00:01Z", second.clone())];
+    let taken = observed::taken(&all[1], &all).unwrap();
+    assert_eq!(
+        (taken.field.as_str(), taken.what.as_str(), taken.by.as_str()),
+        ("spec.backends[1].listenPort", "port 5432", "first")
+    );
+    // Two files of one name in different folders would be one for TCP.
+    second.spec.config_path = "/etc/nginx/other.d/upstream.conf".parse().unwrap();
+    all[1] = named("second", "2026-11-22T12:00:01Z", second);
+    assert_eq!(claimed_by(&all[1], &all).as_deref(), Some("first"));
+}
