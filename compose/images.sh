@@ -122,12 +122,18 @@ nginx_base() {
     printf '%s\n' "$tag"
 }
 
-# nginx_on TAG BASE: the load balancer on this base.
+# nginx_on TAG BASE: the load balancer on this base; without TCP where that nginx has no stream module in itself.
 nginx_on() {
-    local tag=$1 base=$2 id
+    local tag=$1 base=$2 id frame
     id=$(docker image inspect --format '{{.Id}}' "$base")
+    frame=$(mktemp -d -p "$STAGE")/nginx.conf
+    if docker run --rm --network none --entrypoint nginx "$base" -V 2>&1 | grep -qE -- ' --with-stream( |$)'; then
+        cp "$COMPOSE_DIR/nginx/nginx.conf" "$frame"
+    else
+        sed '/^stream {/,/^}/d' "$COMPOSE_DIR/nginx/nginx.conf" >"$frame"
+    fi
     image "$tag" "$COMPOSE_DIR/nginx/Dockerfile" "$base $id" \
-        "$COMPOSE_DIR/nginx/nginx.conf" "$COMPOSE_DIR/nginx/upstream.conf"
+        "$frame" "$COMPOSE_DIR/nginx/upstream.conf" "$COMPOSE_DIR/nginx/stream.conf"
 }
 
 nginx_image() {

@@ -29,7 +29,7 @@ impl Nginx {
         let body = json!({
             "Image": "aegisops/nginx:dev",
             "Labels": {},
-            "Volumes": {"/etc/nginx/conf.d": {}},
+            "Volumes": {"/etc/nginx/conf.d": {}, "/etc/nginx/stream.d": {}},
             "HostConfig": {
                 "NetworkMode": world.network(),
                 "RestartPolicy": {"Name": policy},

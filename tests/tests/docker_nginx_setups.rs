@@ -622,10 +622,11 @@ async fn grpc_host_networks_and_slow_starts_go_through_nginx_or_the_condition_sa
         .await;
     let port = free_port(IpAddr::from(Ipv4Addr::UNSPECIFIED)).port();
     let other = free_port(IpAddr::from(Ipv4Addr::UNSPECIFIED)).port();
+    let third = free_port(IpAddr::from(Ipv4Addr::UNSPECIFIED)).port();
     let echo = aegis_tests::binaries::binary("echo").display().to_string();
     let body = json!({
         "Image": manifests::NGINX_ON_SOURCE, "Entrypoint": ["/echo"], "Labels": {},
-        "Env": [format!("PORT={port}"), format!("GRPC_PORT={other}")],
+        "Env": [format!("PORT={port}"), format!("GRPC_PORT={other}"), format!("TCP_PORT={third}")],
         "HostConfig": {"NetworkMode": "host", "Binds": [format!("{echo}:/echo:ro")]},
     });
     world.nginx_of("outside", body).await;

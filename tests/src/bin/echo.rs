@@ -15,11 +15,14 @@ use axum::{Json, Router};
 use futures::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 const PORT: u16 = 8000;
 /// gRPC's health service, over HTTP/2 without TLS.
 const GRPC_PORT: u16 = 8001;
+/// Says who it is, and echoes what it gets.
+const TCP_PORT: u16 = 8002;
 
 static SICK: AtomicBool = AtomicBool::new(false);
 
@@ -44,12 +47,28 @@ async fn main() -> anyhow::Result<()> {
     tokio::spawn(aegis_tests::grpc::serve_health(
         tokio::net::TcpListener::bind(("::", port("GRPC_PORT", GRPC_PORT))).await?,
     ));
+    tokio::spawn(echo_tcp(
+        tokio::net::TcpListener::bind(("::", port("TCP_PORT", TCP_PORT))).await?,
+    ));
     let mut end = signal(SignalKind::terminate())?;
     tokio::select! {
         served = axum::serve(listener, app) => served?,
         _ = end.recv() => {}
     }
     Ok(())
+}
+
+async fn echo_tcp(listener: tokio::net::TcpListener) {
+    let host = std::env::var("HOSTNAME").unwrap_or_default();
+    while let Ok((mut socket, _)) = listener.accept().await {
+        let greeting = format!("{host}\n");
+        tokio::spawn(async move {
+            let (mut from, mut to) = socket.split();
+            if to.write_all(greeting.as_bytes()).await.is_ok() {
+                let _ended = tokio::io::copy(&mut from, &mut to).await;
+            }
+        });
+    }
 }
 
 async fn health() -> StatusCode {
