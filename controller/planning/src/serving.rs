@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aegis_api::load_balancer::Server;
+use aegis_api::load_balancer::{Protocol, Server};
 use aegis_api::workload::InstanceStatus;
 use aegis_api::{ConditionType, Kind as _, LoadBalancer, Workload, condition};
 
@@ -137,6 +137,16 @@ pub fn naming<'a>(
 pub fn names(balancer: &LoadBalancer, workload: &str) -> bool {
     let mut backends = balancer.spec.backends.iter();
     backends.any(|backend| backend.workload.as_str() == workload)
+}
+
+/// Whether a workload gets requests from a load balancer, which are counted; of TCP there are none.
+pub fn gets_requests(balancer: &LoadBalancer, workload: &str) -> bool {
+    let mut own = balancer
+        .spec
+        .backends
+        .iter()
+        .filter(|backend| backend.workload.as_str() == workload);
+    own.any(|backend| balancer.spec.protocol_of(&backend.upstream) != Protocol::Tcp)
 }
 
 fn servers<'a>(balancer: &'a LoadBalancer, workload: &str) -> Vec<&'a Server> {

@@ -1,8 +1,9 @@
 //! The load balancers as clients get them: the requests of each upstream and server, and nginx's connections, from what was
 //! counted and what is stored. Pure but for the reading of both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use aegis_api::load_balancer::Protocol;
 use aegis_api::signals::bounds;
 use aegis_api::wire::{BalancerMetrics, RequestRates, ServerMetrics, UpstreamMetrics, WorkloadRequests};
 use aegis_api::{Kind, LoadBalancer, Time};
@@ -79,8 +80,15 @@ fn rows(
 ) -> (Vec<UpstreamMetrics>, Vec<ServerMetrics>) {
     let mut upstreams: BTreeMap<String, UpstreamMetrics> = BTreeMap::new();
     let mut servers: BTreeMap<(String, String), ServerMetrics> = BTreeMap::new();
+    // Of TCP no requests are known.
+    let tcp = balancer
+        .spec
+        .backends
+        .iter()
+        .filter(|backend| backend.protocol == Protocol::Tcp);
+    let tcp: BTreeSet<&str> = tcp.map(|backend| backend.upstream.as_str()).collect();
     let served = balancer.status.iter().flat_map(|status| &status.servers);
-    for server in served {
+    for server in served.filter(|server| !tcp.contains(server.upstream.as_str())) {
         let row = ServerMetrics {
             upstream: server.upstream.clone(),
             container: server.container.clone(),
@@ -90,7 +98,8 @@ fn rows(
         };
         servers.insert((server.upstream.clone(), server.container.clone()), row);
     }
-    for backend in &balancer.spec.backends {
+    let backends = balancer.spec.backends.iter();
+    for backend in backends.filter(|backend| !tcp.contains(backend.upstream.as_str())) {
         upstreams.entry(backend.upstream.to_string()).or_default();
     }
     for one in counted {
@@ -164,7 +173,16 @@ mod tests {
             traffic.count_server(&key(Some("web-1")), at(secs), Outcome::Answered, 500);
             traffic.count_server(&key(Some("web-0")), at(secs), Outcome::Failed, 1);
         }
-        let found = of(&balancer(), &traffic, at(31));
+        let mut balancer = balancer();
+        let tcp = serde_json::json!({"workload": "web", "port": 81, "upstream": "db", "protocol": "Tcp", "listenPort": 81});
+        balancer.spec.backends.push(serde_json::from_value(tcp).unwrap());
+        let status = balancer.status.as_mut().unwrap();
+        let server = status.servers[0].clone();
+        status.servers.push(Server {
+            upstream: "db".to_owned(),
+            ..server
+        });
+        let found = of(&balancer, &traffic, at(31));
         assert_eq!((found.counted_since, found.over_seconds), (Some(at(0)), 30));
         assert_eq!(found.upstreams.len(), 1);
         assert_eq!(found.upstreams[0].rates.requests_per_second, 1.0);
@@ -186,7 +204,7 @@ mod tests {
         assert_eq!(found.servers[0].rates.error_percent, Some(100.0));
         assert_eq!(found.servers[1].rates.in_flight, 0.5);
         assert_eq!(found.servers[1].totals.answered, 30);
-        let later = of(&balancer(), &traffic, at(3600));
+        let later = of(&balancer, &traffic, at(3600));
         assert_eq!((later.over_seconds, later.servers.len()), (60, 2));
     }
 

@@ -13,6 +13,7 @@ use aegis_planning::autoscale::{
     measure, needs_requests, pause, set_apart,
 };
 use aegis_planning::load_balancer::access_log::FORMAT;
+use aegis_planning::serving::gets_requests;
 use aegis_planning::set_back;
 use futures::future::join_all;
 
@@ -120,7 +121,10 @@ pub(super) fn requested(
 ) -> Requested {
     let traffic = context.samples.traffic();
     let mut since: Option<Time> = None;
-    for balancer in balancers {
+    for balancer in balancers
+        .iter()
+        .filter(|balancer| gets_requests(balancer, workload))
+    {
         let name = balancer.name();
         let Some(followed) = traffic.followed_since(name) else {
             return Requested::Unknown(unknown(context, balancer));
