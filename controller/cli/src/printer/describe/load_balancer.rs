@@ -32,6 +32,11 @@ pub(super) fn write(
             spec.main_config_path
         ),
     );
+    if spec.has_tcp() {
+        let path = spec.stream_config_path.as_ref().map(ToString::to_string);
+        let path = path.unwrap_or_else(|| "/etc/nginx/stream.d/, named as Config".to_owned());
+        sheet.field("TCP config", format!("{path} (by {})", spec.stream_template()));
+    }
     sheet.field("Algorithm", format!("{:?}", spec.algorithm));
     sheet.field("Drain", format!("{} at most", spec.drain_timeout));
     sheet.maybe(
@@ -39,16 +44,26 @@ pub(super) fn write(
         spec.hold_requests.map(|time| format!("{time} at most")),
     );
     let backends = spec.backends.iter().map(|backend| {
-        vec![
+        let mut row = vec![
             backend.upstream.to_string(),
             format!("workload/{}", backend.workload),
             backend.port.to_string(),
-        ]
+        ];
+        if spec.has_tcp() {
+            let first = spec.first_of(backend.upstream.as_str());
+            let port = first.and_then(|first| first.listen_port);
+            row.push(port.map_or_else(
+                || spec.path_of(backend.upstream.as_str()),
+                |port| format!("{port}/tcp"),
+            ));
+        }
+        row
     });
-    sheet.table(
-        "Backends",
-        Some(&aligned(&["UPSTREAM", "WORKLOAD", "PORT"], backends.collect())),
-    );
+    let mut head = vec!["UPSTREAM", "WORKLOAD", "PORT"];
+    if spec.has_tcp() {
+        head.push("SERVED AT");
+    }
+    sheet.table("Backends", Some(&aligned(&head, backends.collect())));
     match &balancer.status {
         Some(status) => {
             serving(sheet, status, now);
@@ -99,8 +114,10 @@ fn serving(sheet: &mut Sheet, status: &LoadBalancerStatus, now: Time) {
         sheet.field(
             "Unavailable",
             format!(
-                "{} answers 503 since {since}: {}",
-                upstream.upstream, upstream.reason
+                "{} {} since {since}: {}",
+                upstream.upstream,
+                upstream.answer(),
+                upstream.reason
             ),
         );
     }

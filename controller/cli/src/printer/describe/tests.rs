@@ -38,6 +38,27 @@ fn a_load_balancer_shows_what_nginx_serves_and_the_proof() {
 }
 
 #[test]
+fn a_load_balancer_shows_where_tcp_is_served_and_that_its_connections_are_closed() {
+    let object = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "LoadBalancer", "metadata": {"name": "aegis-lb", "generation": 1},
+        "spec": {"container": "aegis-lb", "backends": [
+            {"workload": "web", "port": 8000, "upstream": "web"},
+            {"workload": "db", "port": 5432, "upstream": "db", "protocol": "Tcp", "listenPort": 15432}]},
+        "status": {"observedGeneration": 1, "serverCount": 0, "unavailable": [
+            {"upstream": "db", "since": "2026-01-31T12:09:00Z", "reason": "workload db is scaled to 0", "tcp": true}]},
+    });
+    let shown = describe(&object, None, &[], now());
+    for part in [
+        "/etc/nginx/stream.d/, named as Config (by nginx-stream.conf.tera)",
+        "SERVED AT",
+        "15432/tcp",
+        "db closes connections since",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
 fn an_incident_shows_its_whole_story() {
     let at = "2026-01-31T12:09:00Z";
     let object = json!({

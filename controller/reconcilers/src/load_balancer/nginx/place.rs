@@ -51,7 +51,11 @@ impl Nginx<'_> {
         if said.contains(READ_ONLY_ROOT) {
             return self.misfit(&format!(
                 "the container's root file system is read-only, and {folder} is no volume: mount one there, such as with \
-                 `-v lb-config:{folder}`"
+                 `-v {}:{folder}`",
+                match folder == split(self.paths.config).0 {
+                    true => "lb-config",
+                    false => "lb-stream",
+                }
             ));
         }
         self.failed(step)(error)
