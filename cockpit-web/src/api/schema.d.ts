@@ -5785,13 +5785,23 @@ export interface components {
                  * @enum {string}
                  */
                 algorithm?: "RoundRobin" | "LeastConn" | "IpHash" | "UriHash";
-                /** @description What is balanced. The first backend answers `/`, further ones `/<upstream>/`. */
+                /** @description What is balanced. Of backends that speak HTTP or gRPC the first answers `/`, further ones `/<upstream>/`. */
                 backends: {
                     /**
                      * @description nginx takes an answer as fast as it comes and passes it on as fast as the client reads. False: each piece is passed on
                      *     at once, as server-sent events need it.
                      */
                     buffering?: boolean;
+                    /**
+                     * @description With `protocol: Tcp`: for how long neither side of a connection may send anything before nginx closes it, 1s to 1d.
+                     *     Absent: 10m.
+                     */
+                    idleTimeout?: string | null;
+                    /**
+                     * Format: uint16
+                     * @description The port that nginx listens on for this backend, inside its container: with `protocol: Tcp`, which requires it.
+                     */
+                    listenPort?: number | null;
                     /** @description Path below which it is served, such as `/api/`. Absent: `/` for the first upstream, `/<upstream>/` for the others. */
                     path?: string | null;
                     /**
@@ -5803,7 +5813,7 @@ export interface components {
                      * @description What the application speaks.
                      * @enum {string}
                      */
-                    protocol?: "Http" | "Grpc";
+                    protocol?: "Http" | "Grpc" | "Tcp";
                     /** @description How long the application may be silent within an answer or on a WebSocket, 1s to 1d. */
                     readTimeout?: string;
                     /**
@@ -5862,6 +5872,13 @@ export interface components {
                  * @default 80
                  */
                 port?: number;
+                /**
+                 * @description Where the rendered file of TCP backends goes; it must end in `.conf` and be one that nginx's main configuration
+                 *     includes in its `stream` block. Absent: the name of `configPath`'s file in `/etc/nginx/stream.d`.
+                 */
+                streamConfigPath?: string | null;
+                /** @description File in the template folder that renders the configuration of TCP backends. Absent: `nginx-stream.conf.tera`. */
+                streamTemplate?: string | null;
                 /**
                  * @description File in the template folder that renders the configuration.
                  * @default nginx-upstream.conf.tera
@@ -6058,7 +6075,12 @@ export interface components {
                     /** @description Workload it belongs to. */
                     workload: string;
                 }[];
-                /** @description Upstreams without a server: their locations answer 503 with `Retry-After`. */
+                /**
+                 * @description What of it is in the file of TCP backends; absent where there is none, or never was. Without a backend in it, that one
+                 *     may have been written.
+                 */
+                streamConfig?: string | null;
+                /** @description Upstreams without a server: their locations answer 503 with `Retry-After`; connections of TCP ones are closed at once. */
                 unavailable?: {
                     /** @description What became of its servers, human-readable; names the containers. */
                     reason: string;
@@ -6067,6 +6089,8 @@ export interface components {
                      * @description Since when.
                      */
                     since: string;
+                    /** @description It is one of TCP. */
+                    tcp?: boolean;
                     /** @description Upstream name. */
                     upstream: string;
                 }[];

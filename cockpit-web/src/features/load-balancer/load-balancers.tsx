@@ -120,6 +120,7 @@ export function BalancerView({ balancer, others }: { balancer: LoadBalancer; oth
                     {backend.workload}
                   </Link>
                   :{backend.port}
+                  {backend.listenPort ? `, TCP at ${backend.listenPort}` : null}
                 </Fact>
               ))}
             </Facts>
@@ -146,7 +147,16 @@ export function BalancerView({ balancer, others }: { balancer: LoadBalancer; oth
           </Panel>
           <Panel title="Rendered configuration" note={status?.config ? "the last good one" : undefined}>
             {status?.config ? (
-              <CodeBlock label="nginx configuration" text={status.config} className="max-h-[32rem]" />
+              <>
+                <CodeBlock label="nginx configuration" text={status.config} className="max-h-[32rem]" />
+                {status.streamConfig ? (
+                  <CodeBlock
+                    label="nginx configuration of TCP"
+                    text={status.streamConfig}
+                    className="max-h-[32rem]"
+                  />
+                ) : null}
+              </>
             ) : (
               <Empty icon="manifest" title="None yet" />
             )}
