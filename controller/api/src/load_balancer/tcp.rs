@@ -81,7 +81,7 @@ pub(super) fn rules(
         (
             "path",
             backend.path.is_some(),
-            "TCP has no paths: a backend is told by its listenPort",
+            "TCP has no paths: what is meant is said by listenPort",
         ),
         ("stripPath", !backend.strip_path, "TCP has no paths"),
         (

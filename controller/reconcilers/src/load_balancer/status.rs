@@ -40,7 +40,7 @@ pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Pre
     }
 }
 
-/// Notes that a file of TCP backends may have been written: whoever takes the backends away again looks for it.
+/// Notes that a file of TCP backends may have been written: a pass that finds no such backend any more looks for it.
 fn with_stream(balancer: &LoadBalancer, mut status: LoadBalancerStatus) -> LoadBalancerStatus {
     if balancer.spec.has_tcp() && !balancer.is_deleting() {
         status

@@ -85,7 +85,7 @@ fn i8_connections_to_an_upstream_without_a_server_are_closed_at_once_and_the_con
     ] {
         assert!(ready.message.contains(part), "{}", ready.message);
     }
-    // One that does not know it gets a server that nobody is.
+    // One that does not know it gets an address where no process listens.
     let mut observed = gone();
     observed.stream_template = Some(Ok("{{ streams.0.servers.0.address }}".to_owned()));
     assert_eq!(rendered(&lb, observed).stream.as_deref(), Some("127.0.0.1:1"));

@@ -28,7 +28,7 @@ impl Rig {
         let store = &self.context.store;
         let edit = store.edit_spec::<LoadBalancer, _>("lb", move |lb| {
             let mut spec = lb.spec.clone();
-            spec.backends = serde_json::from_value(backends.clone()).unwrap();
+            spec.backends = serde_json::from_value(backends).unwrap();
             Ok(spec)
         });
         edit.await.unwrap();
