@@ -554,6 +554,12 @@ pub fn is_same_upstream(one: &UpstreamName, other: &UpstreamName) -> bool {
     one.as_str().eq_ignore_ascii_case(other.as_str())
 }
 
+/// Whether two paths are written for the same file, links aside.
+pub fn is_same_path(one: &str, other: &str) -> bool {
+    let parts = |path| str::split(path, '/').filter(|part| !matches!(*part, "" | "."));
+    parts(one).eq(parts(other))
+}
+
 fn tls_rules(tls: &Tls, port: u16, path: &str, out: &mut Vec<FieldError>) {
     if tls.port == port {
         out.push(FieldError::invalid(

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Backend, LONGEST_READ, LoadBalancerSpec, Protocol, SHORTEST_READ, a_minute};
+use super::{Backend, LONGEST_READ, LoadBalancerSpec, Protocol, SHORTEST_READ, a_minute, is_same_path};
 use crate::scalar::TemplateName;
 use crate::validate::FieldError;
 
@@ -127,10 +127,13 @@ pub(super) fn rules(
 /// The file of TCP backends lies where nothing but a `stream` block includes it.
 pub(super) fn path_rules(spec: &LoadBalancerSpec, path: &str, out: &mut Vec<FieldError>) {
     let stream = spec.stream_config_path();
-    let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let is_written = spec.has_tcp() || spec.stream_config_path.is_some();
     let why = match () {
         () if !stream.ends_with(".conf") => "must end in '.conf'",
-        () if spec.has_tcp() && folder(&stream) == folder(spec.config_path.as_str()) => {
+        () if is_written && is_same_path(&stream, spec.main_config_path.as_str()) => {
+            "must be another file than spec.mainConfigPath, which includes it"
+        }
+        () if spec.has_tcp() && is_same_path(folder(&stream), folder(spec.config_path.as_str())) => {
             "must lie in another folder than spec.configPath, which nginx includes in its http block"
         }
         () => return,
@@ -140,6 +143,10 @@ pub(super) fn path_rules(spec: &LoadBalancerSpec, path: &str, out: &mut Vec<Fiel
         &stream,
         why,
     ));
+}
+
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 #[cfg(test)]
@@ -198,7 +205,12 @@ mod tests {
         let db = json!([backend("db", &json!({"protocol": "Tcp", "listenPort": 5432}))]);
         let of = |fields: Value| complaints(&fields, &db);
         assert!(of(json!({})).is_empty());
-        for path in ["/etc/nginx/conf.d/tcp.conf", "/etc/nginx/stream.d/tcp"] {
+        for path in [
+            "/etc/nginx/conf.d/tcp.conf",
+            "/etc/nginx//conf.d/./tcp.conf",
+            "/etc/nginx/stream.d/tcp",
+            "/etc/nginx//nginx.conf",
+        ] {
             assert_eq!(
                 of(json!({"streamConfigPath": path})),
                 ["spec.streamConfigPath"],

@@ -9,6 +9,8 @@
 
 use std::str::Chars;
 
+pub use aegis_api::load_balancer::is_same_path;
+
 use super::syntax::{Directive, End, directives};
 
 /// Names of what is staged, in the folder of the configuration. nginx's `*` and `*.conf` do not reach these.
@@ -229,12 +231,6 @@ pub fn built_with(said: &str) -> Option<String> {
         (None, Some(prefix)) => Some(format!("{prefix}/conf/nginx.conf")),
         (_, None) => None,
     }
-}
-
-/// Whether two paths are written for the same file, links aside.
-pub fn is_same_path(a: &str, b: &str) -> bool {
-    let parts = |path| str::split(path, '/').filter(|part| !matches!(*part, "" | "."));
-    parts(a).eq(parts(b))
 }
 
 /// Options of nginx that may follow its global directives.
