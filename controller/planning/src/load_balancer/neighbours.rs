@@ -152,6 +152,10 @@ impl Server {
         let number = address
             .rsplit_once(':')
             .map_or(address.as_str(), |(_, number)| number);
+        // A port of UDP is another one.
+        if parameters.iter().any(|word| word == "udp" || word == "quic") {
+            return;
+        }
         // An address alone means port 80.
         let is_port = match number.parse::<u16>() {
             Ok(number) => number == port,
@@ -232,6 +236,10 @@ mod tests {
             "/a.conf:2 listens on port 5432 already: give spec.backends[0].listenPort another one"
         );
         assert_eq!(taken(&files, &ports(5433)), None);
+        for udp in ["udp", "quic reuseport"] {
+            let files = [file("/a.conf", &format!("server {{ listen 5432 {udp}; }}"))];
+            assert_eq!(taken(&files, &ports(5432)), None, "{udp}");
+        }
     }
 
     #[test]
