@@ -21,6 +21,9 @@ use futures::stream::BoxStream;
 use crate::probe::KeptConnection;
 use crate::version::EngineInfo;
 
+/// Most bytes of what a command printed: [`Engine::exec`] answers the first ones.
+pub const OUTPUT_LIMIT: usize = 64 * 1024;
+
 /// What an engine could not do. Display names the operation's object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
@@ -148,7 +151,7 @@ pub trait Engine: Send + Sync + 'static {
     fn signal<'a>(&'a self, id: &'a str, signal: &'a str) -> BoxFuture<'a, EngineResult<()>>;
 
     /// Runs a command inside, without a shell, and waits for it. It reads `input` where that is not empty. Output is
-    /// bounded to 64 KiB.
+    /// bounded to its first [`OUTPUT_LIMIT`] bytes.
     fn exec<'a>(
         &'a self,
         id: &'a str,

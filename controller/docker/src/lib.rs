@@ -14,6 +14,7 @@ pub mod tls;
 mod version;
 
 pub use engine::{
-    Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError, Session,
+    Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, OUTPUT_LIMIT, ProbeError,
+    Session,
 };
 pub use version::EngineInfo;

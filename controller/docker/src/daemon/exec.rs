@@ -10,9 +10,8 @@ use futures::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::failure;
-use crate::engine::EngineResult;
+use crate::engine::{EngineResult, OUTPUT_LIMIT};
 
-pub(super) const OUTPUT_LIMIT: usize = 64 * 1024;
 /// The output can end a moment before the engine has noted the exit code.
 const EXIT_CODE_LOOKS: u32 = 50;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);

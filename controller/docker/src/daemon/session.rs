@@ -14,7 +14,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::failure::bounded;
 use super::{EXEC_BOUND, exec, failure};
-use crate::engine::{EngineError, EngineResult, Session};
+use crate::engine::{EngineError, EngineResult, OUTPUT_LIMIT, Session};
 use crate::script;
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, ::bollard::errors::Error>> + Send>>;
@@ -145,7 +145,7 @@ async fn take(
             Ok(chunk) => printed.extend(chunk.into_bytes()),
             Err(error) => return Exchanged::Failed(error),
         }
-        let surplus = printed.len().saturating_sub(exec::OUTPUT_LIMIT);
+        let surplus = printed.len().saturating_sub(OUTPUT_LIMIT);
         printed.drain(..surplus);
         if let Some((end, exit_code)) = verdict(&printed, mark) {
             printed.truncate(end);

@@ -1,9 +1,10 @@
 //! The check of a new file before the live one is touched: nginx judges a copy of its main configuration that includes the
 //! new file in the place of the live one. What is staged is removed again, where the container has `rm`.
 
+use aegis_docker::OUTPUT_LIMIT;
 use aegis_planning::load_balancer::neighbours::{self, Texts};
 use aegis_planning::load_balancer::render::Rendered;
-use aegis_planning::load_balancer::staging::{self, Places, main_with_staged};
+use aegis_planning::load_balancer::staging::{self, Places, is_same_path, main_with_staged};
 use aegis_planning::load_balancer::stream;
 
 use super::{Error, MASTER, Nginx, split};
@@ -123,12 +124,16 @@ impl Nginx<'_> {
         }
     }
 
-    /// Whether nginx, as its files are now, reads those that are ours. `None` where it does not say.
+    /// Whether nginx, as its files are now, reads those that are ours. `None` where it does not say, or more than can be read.
     pub(in crate::load_balancer) async fn reads_live(&self, rendered: &Rendered) -> Option<bool> {
-        let files = self.dumped().await;
-        let reads = |ours: &str| files.iter().any(|(path, _)| path == ours);
+        let said = self.dumped().await;
+        let files = neighbours::dumped(&said);
+        let reads = |ours: &str| files.iter().any(|(path, _)| is_same_path(path, ours));
         let reads_stream = rendered.listening().is_none() || reads(&self.paths.stream);
-        (!files.is_empty()).then(|| reads(self.paths.config) && reads_stream)
+        match reads(self.paths.config) && reads_stream {
+            true => Some(true),
+            false => (!files.is_empty() && said.len() < OUTPUT_LIMIT).then_some(false),
+        }
     }
 
     /// nginx does not read the file of TCP backends any more.
@@ -172,7 +177,7 @@ impl Nginx<'_> {
         let Some(started) = masters.next().and_then(staging::started_with) else {
             return Ok(());
         };
-        match staging::is_same_path(&started, self.paths.main) {
+        match is_same_path(&started, self.paths.main) {
             true => Ok(()),
             false => Err(self.misfit(&format!(
                 "nginx was started with {started}, and spec.mainConfigPath is {}: set spec.mainConfigPath to {started}",
@@ -193,7 +198,7 @@ impl Nginx<'_> {
             Err(error) if error.is_not_found() => {
                 let built = self.version().await.ok();
                 let built = built.as_deref().and_then(staging::built_with);
-                let advice = match built.filter(|built| !staging::is_same_path(built, path)) {
+                let advice = match built.filter(|built| !is_same_path(built, path)) {
                     Some(built) => {
                         format!("set spec.mainConfigPath to {built}, which this nginx is built with")
                     }
@@ -207,25 +212,24 @@ impl Nginx<'_> {
 
     /// All files but ours that nginx reads, as far as it says: nothing but advice depends on them.
     async fn others(&self) -> Texts {
-        let mut files = self.dumped().await;
-        files.retain(|(path, _)| path != self.paths.config && *path != self.paths.stream);
+        let mut files = neighbours::dumped(&self.dumped().await);
+        files.retain(|(path, _)| {
+            !is_same_path(path, self.paths.config) && !is_same_path(path, &self.paths.stream)
+        });
         files
     }
 
-    /// The files that nginx reads; none where it refuses them, too.
-    async fn dumped(&self) -> Texts {
+    /// What nginx says of the files that it reads, at most [`OUTPUT_LIMIT`]; nothing where it refuses them, too.
+    async fn dumped(&self) -> String {
         let command = ["nginx", "-T", "-c", self.paths.main, "-g", &self.globals];
-        let mut files = Texts::new();
         for _ in 0..DUMPS {
             let answer = self.engine.exec(self.container, &command, &[]).await;
-            files = answer
-                .map(|answer| neighbours::dumped(&answer.output))
-                .unwrap_or_default();
-            if !files.is_empty() {
-                break;
+            let said = answer.map(|answer| answer.output).unwrap_or_default();
+            if !neighbours::dumped(&said).is_empty() {
+                return said;
             }
         }
-        files
+        String::new()
     }
 
     /// Names of the files in the folder of ours; the inner error says that there is no such folder.
