@@ -6075,11 +6075,13 @@ export interface components {
                     /** @description Workload it belongs to. */
                     workload: string;
                 }[];
-                /**
-                 * @description What of it is in the file of TCP backends; absent where there is none, or never was. Without a backend in it, that one
-                 *     may have been written.
-                 */
+                /** @description What of it is in the file of TCP backends; absent where there is no such backend. */
                 streamConfig?: string | null;
+                /**
+                 * @description Where the file of TCP backends is: noted before it is written for the first time, until nginx is proved to have none of
+                 *     them any more.
+                 */
+                streamConfigPath?: string | null;
                 /** @description Upstreams without a server: their locations answer 503 with `Retry-After`; connections of TCP ones are closed at once. */
                 unavailable?: {
                     /** @description What became of its servers, human-readable; names the containers. */

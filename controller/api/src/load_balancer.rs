@@ -226,10 +226,13 @@ pub struct LoadBalancerStatus {
     /// That configuration: the last good one, which is put back when a new one is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
-    /// What of it is in the file of TCP backends; absent where there is none, or never was. Without a backend in it, that one
-    /// may have been written.
+    /// What of it is in the file of TCP backends; absent where there is no such backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_config: Option<String>,
+    /// Where the file of TCP backends is: noted before it is written for the first time, until nginx is proved to have none of
+    /// them any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_config_path: Option<String>,
     /// The last reload and its proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<Reload>,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use aegis_api::load_balancer::{DrainReceipt, Server, is_same_upstream};
+use aegis_api::load_balancer::{DrainReceipt, Server, is_same_path, is_same_upstream};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::Health;
 use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, LoadBalancerStatus, Time, Workload};
@@ -12,7 +12,7 @@ use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, LoadBalancerS
 use super::home::{Endpoints, is_home};
 use super::http2::Http2;
 use super::render::Rendered;
-use super::{connections, down, hold, http2, idle, staging, stream};
+use super::{connections, down, hold, http2, idle, stream};
 
 /// One nginx worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,8 +122,8 @@ fn order(balancer: &LoadBalancer) -> (Option<jiff::Timestamp>, String) {
     (made, balancer.name().to_owned())
 }
 
-/// The first name of an upstream, or port, that an earlier load balancer of the same container has. nginx would refuse the
-/// file for it with the name of a file that people did not write.
+/// The first name of an upstream, port, or file of TCP backends that an earlier load balancer of the same container has. nginx
+/// would refuse the file for it with the name of a file that people did not write.
 pub fn taken(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Taken> {
     let mut earlier: Vec<&Arc<LoadBalancer>> = all
         .iter()
@@ -151,22 +151,48 @@ pub fn taken(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Taken
             by: other.name().to_owned(),
         })
     };
-    earlier.into_iter().find_map(|other| of(other))
+    let clash = earlier.into_iter().find_map(|other| of(other));
+    clash.or_else(|| {
+        let path = balancer.spec.stream_config_path();
+        let by = balancer
+            .spec
+            .has_tcp()
+            .then(|| holder(&path, balancer, all))
+            .flatten()?;
+        Some(Taken {
+            field: "spec.streamConfigPath".to_owned(),
+            what: format!("file {path}"),
+            by,
+        })
+    })
 }
 
-/// Of load balancers that have the same file of the same container, the one that was made first keeps it.
-pub fn claimed_by(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<String> {
-    let spec = &balancer.spec;
-    let both_tcp = |other: &LoadBalancerSpec| spec.has_tcp() && other.has_tcp();
-    let shares = |other: &&Arc<LoadBalancer>| {
-        let other = &other.spec;
-        let same_stream = || staging::is_same_path(&other.stream_config_path(), &spec.stream_config_path());
-        other.container == spec.container
-            && (staging::is_same_path(other.config_path.as_str(), spec.config_path.as_str())
-                || both_tcp(other) && same_stream())
+/// The load balancer of the same container whose file this is, as far as it is another one's: who has TCP backends in it, or
+/// else who was made first of those whose spec names it.
+fn holder(path: &str, balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<String> {
+    let is_written = |lb: &LoadBalancer| {
+        let written = lb
+            .status
+            .as_ref()
+            .and_then(|status| status.stream_config_path.as_ref());
+        written.is_some_and(|written| is_same_path(written, path))
     };
-    let first = all.iter().filter(shares).min_by_key(|other| order(other))?;
-    (order(first) < order(balancer)).then(|| first.name().to_owned())
+    let names = |lb: &LoadBalancer| {
+        is_same_path(lb.spec.config_path.as_str(), path)
+            || (lb.spec.has_tcp() && is_same_path(&lb.spec.stream_config_path(), path))
+    };
+    // What is written comes first.
+    let rank = |lb: &LoadBalancer| (!is_written(lb), order(lb));
+    let others = all.iter().filter(|other| {
+        other.spec.container == balancer.spec.container && (is_written(other) || names(other))
+    });
+    let first = others.min_by_key(|other| rank(other))?;
+    (rank(first) < rank(balancer)).then(|| first.name().to_owned())
+}
+
+/// The load balancer of the same container that has the file of requests of this one.
+pub fn claimed_by(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<String> {
+    holder(balancer.spec.config_path.as_str(), balancer, all)
 }
 
 impl Observed {
@@ -209,7 +235,11 @@ pub(crate) fn last_good(status: &LoadBalancerStatus) -> Option<Rendered> {
     Some(Rendered {
         revision: status.revision.clone()?,
         text: status.config.clone()?,
-        stream: status.stream_config.clone(),
+        stream: status.stream_config.clone().or_else(|| {
+            // One that was written and never proved must not stay.
+            let written = status.stream_config_path.as_ref();
+            written.map(|_| stream::NONE.to_owned())
+        }),
     })
 }
 

@@ -26,6 +26,9 @@ pub enum Unplanned {
     /// The template cannot be rendered.
     #[error("cannot render template {template}")]
     Render { template: String, source: RenderError },
+    /// nginx, or another load balancer of it, rules it out.
+    #[error("{message}")]
+    Refused { message: String },
 }
 
 /// Pause until workers that still finish requests are inspected again: a part of what the drain has lasted, within these
@@ -85,6 +88,9 @@ impl Prepared {
 }
 
 pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
+    if let Some(message) = balancer.refused.clone() {
+        return Err(Unplanned::Refused { message });
+    }
     let before = &balancer.before;
     let rendered = match balancer.keeps_what_it_has() {
         true => None,

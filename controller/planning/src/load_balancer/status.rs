@@ -7,8 +7,8 @@ use aegis_api::load_balancer::{Release, Reload};
 use aegis_api::{ConditionType, ContainerId, LoadBalancerStatus, Reason, Time};
 
 use super::plan::Prepared;
-use super::receipts;
 use super::validate::ValidatedLoadBalancer;
+use super::{receipts, stream};
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -61,6 +61,7 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
     } = outcome;
     let before = balancer.before.clone();
     let (generation, now) = (Some(balancer.generation), balancer.now);
+    let path = stream::path(&balancer.spec, Some(&before));
     let mut conditions = before.conditions;
     let servers = plan.servers.len();
     let (reason, mut message) = words(&balancer, servers, plan.rendered.is_none());
@@ -81,12 +82,18 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
         .set(ConditionType::Ready, ready, reason, message)
         .set(ConditionType::Degraded, degraded, why, trouble);
     let kept = plan.rendered.is_none();
-    let (revision, config, stream_config) = match plan.rendered {
+    let (revision, config, stream_config, stream_config_path) = match plan.rendered {
         Some(rendered) => {
             let stream = rendered.listening().map(str::to_owned);
-            (Some(rendered.revision), Some(rendered.text), stream)
+            let path = stream.is_some().then_some(path);
+            (Some(rendered.revision), Some(rendered.text), stream, path)
         }
-        None => (before.revision, before.config, before.stream_config),
+        None => (
+            before.revision,
+            before.config,
+            before.stream_config,
+            before.stream_config_path,
+        ),
     };
     LoadBalancerStatus {
         observed_generation: generation,
@@ -95,6 +102,7 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
         revision,
         config,
         stream_config,
+        stream_config_path,
         last_reload: reload.or(before.last_reload),
         draining: plan.draining.into_iter().chain(plan.leaving).collect(),
         receipts: receipts::kept(balancer.counted, plan.receipts),

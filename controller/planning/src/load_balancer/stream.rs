@@ -1,13 +1,16 @@
 //! TCP upstreams. nginx has them in a `stream` block beside `http`, so they are a file of their own, which goes live with the
 //! other one and is proved by it: both are of one configuration, which nginx loads as a whole or not at all. Pure.
 //!
+//! Its first line says whose it is: nothing else is ever written over, and it stays where it was first written until nginx is
+//! proved to have none of it.
+//!
 //! Where no server is left, nginx takes connections and closes them at once: a client learns of it without a timeout, and the
 //! port stays nginx's own.
 
 use std::time::Duration;
 
-use aegis_api::LoadBalancerSpec;
-use aegis_api::load_balancer::{Algorithm, Protocol};
+use aegis_api::load_balancer::{Algorithm, Protocol, is_same_path};
+use aegis_api::{LoadBalancerSpec, LoadBalancerStatus};
 use aegis_template::Templates;
 use serde::Serialize;
 
@@ -16,6 +19,42 @@ use super::validate::ValidatedLoadBalancer;
 
 /// The file of a load balancer that has no TCP backend any more: nginx listens for nothing by it. As good as none.
 pub const NONE: &str = "# Rendered by AegisOps: there is no TCP backend.\n";
+
+/// The first line of the file of this load balancer, whatever its template.
+fn header(balancer: &str) -> String {
+    format!(
+        "# TCP backends of LoadBalancer {balancer}, rendered by AegisOps; changes made here are overwritten.\n"
+    )
+}
+
+/// Whether a file is this load balancer's to write over: its own, or one without a backend. An empty one is what a mount of one
+/// file begins with.
+pub fn is_ours(balancer: &str, file: &[u8]) -> bool {
+    file.is_empty() || file == NONE.as_bytes() || is_listening(balancer, file)
+}
+
+/// Whether a file has TCP backends of this load balancer.
+pub fn is_listening(balancer: &str, file: &[u8]) -> bool {
+    file.starts_with(header(balancer).as_bytes())
+}
+
+/// Where the file is, or would be written.
+pub fn path(spec: &LoadBalancerSpec, status: Option<&LoadBalancerStatus>) -> String {
+    let written = status.and_then(|status| status.stream_config_path.clone());
+    written.unwrap_or_else(|| spec.stream_config_path())
+}
+
+/// Why the file cannot be where the spec says: nginx would go on with the one that it has, of which nothing would be known.
+pub(crate) fn moved(spec: &LoadBalancerSpec, before: &LoadBalancerStatus) -> Option<String> {
+    let written = before.stream_config_path.as_ref()?;
+    let wanted = spec.stream_config_path();
+    (spec.has_tcp() && !is_same_path(written, &wanted)).then(|| {
+        format!(
+            "its TCP backends are in {written} of nginx, and spec.streamConfigPath is {wanted} now: set it to {written}, or take its \
+             TCP backends away until nginx is without them"
+        )
+    })
+}
 
 /// nginx's own.
 const IDLE: Duration = Duration::from_secs(600);
@@ -74,7 +113,8 @@ pub(super) fn render(
     template: Option<&str>,
 ) -> Result<Option<String>, RenderError> {
     let Some(template) = template else {
-        return Ok(balancer.before.stream_config.as_ref().map(|_| NONE.to_owned()));
+        let written = balancer.before.stream_config_path.as_ref();
+        return Ok(written.map(|_| NONE.to_owned()));
     };
     let spec = &balancer.spec;
     let streams = balancer.upstreams.iter().filter_map(|upstream| {
@@ -103,8 +143,6 @@ pub(super) fn render(
     let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
     let mut templates = Templates::default();
     templates.add(NAME, template).map_err(RenderError::Template)?;
-    templates
-        .render(NAME, &context)
-        .map(Some)
-        .map_err(RenderError::Template)
+    let rendered = templates.render(NAME, &context).map_err(RenderError::Template)?;
+    Ok(Some(header(&balancer.name) + &rendered))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::load_balancer::{
-    Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Protocol, Server, Unavailable,
+    Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Protocol, Server, Unavailable, is_same_path,
 };
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
@@ -66,6 +66,8 @@ pub struct ValidatedLoadBalancer {
     pub holds_none: Option<String>,
     /// Which fields of the spec the template does not read, human-readable.
     pub unread: Option<String>,
+    /// Why nothing can be brought to nginx but what contains `strays`, human-readable.
+    pub refused: Option<String>,
     /// Where nginx takes HTTP/2; `None` where it need not.
     pub http2: Option<Http2>,
     /// All upstreams of the spec, in its order.
@@ -103,7 +105,9 @@ impl ValidatedLoadBalancer {
     /// came with. Where it serves a revision, that is from an earlier life, and it is unknown whose addresses it names.
     pub(crate) fn keeps_what_it_has(&self) -> bool {
         let empty = self.upstreams.iter().all(|upstream| upstream.servers.is_empty());
-        let never = self.before.revision.is_none() && self.before.servers.is_empty();
+        let before = &self.before;
+        let never =
+            before.revision.is_none() && before.servers.is_empty() && before.stream_config_path.is_none();
         empty && never && self.served.is_none()
     }
 }
@@ -133,11 +137,13 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         // A template of somebody's own that does not depend on it, or an nginx that cannot be asked: nginx judges it.
         None => http2::wanted(spec, Some(Http2::On)),
     };
-    let no_stream = stream::refused(spec, observed.nginx.map(|nginx| nginx.has_stream)).filter(|_| !deleting);
-    let http2 = no_stream.map_or(http2, Err).map_err(|message| Invalid {
-        reason: Reason::NotConfigurable,
-        message,
-    })?;
+    let (http2, no_http2) = match http2 {
+        Ok(http2) => (http2, None),
+        Err(why) => (None, Some(why)),
+    };
+    let refused = refused(balancer, &observed, &before)
+        .or(no_http2)
+        .filter(|_| !deleting);
     let holds = observed.nginx.map(|nginx| nginx.holds);
     let (hold, holds_none) = hold::held(spec, &container, holds, &before);
     let template = observed.template.as_deref().ok();
@@ -160,6 +166,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         hold,
         holds_none,
         unread,
+        refused,
         http2,
         upstreams: chosen.upstreams,
         unavailable,
@@ -249,8 +256,13 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
         );
         return Err(invalid(Reason::NotConfigurable, message));
     }
-    if let Some(Taken { field, what, by }) = observed.taken.as_ref().filter(|_| !balancer.is_deleting()) {
-        let message = format!("load balancer {by} has {what} of container {name}: give {field} another one");
+    let written = balancer
+        .status
+        .as_ref()
+        .and_then(|status| status.stream_config_path.as_ref());
+    let path = &balancer.spec.config_path;
+    if written.is_some_and(|written| is_same_path(written, path.as_str())) {
+        let message = format!("its TCP backends are in {path} of nginx: give spec.configPath another file");
         return Err(invalid(Reason::NotConfigurable, message));
     }
     match observed.address {
@@ -266,6 +278,19 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
             Err(invalid(Reason::NoAddress, message))
         }
     }
+}
+
+/// See [`ValidatedLoadBalancer::refused`].
+fn refused(balancer: &LoadBalancer, observed: &Observed, before: &LoadBalancerStatus) -> Option<String> {
+    let spec = &balancer.spec;
+    let taken = observed.taken.as_ref().map(|Taken { field, what, by }| {
+        let name = &spec.container;
+        format!("load balancer {by} has {what} of container {name}: give {field} another one")
+    });
+    let built_in = observed.nginx.map(|nginx| nginx.has_stream);
+    taken
+        .or_else(|| stream::moved(spec, before))
+        .or_else(|| stream::refused(spec, built_in))
 }
 
 pub fn rows(workload: Option<&Workload>) -> &[InstanceStatus] {

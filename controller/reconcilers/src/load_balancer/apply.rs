@@ -16,6 +16,7 @@ use super::installed_config::InstalledConfig;
 use super::memory::Memory;
 use super::nginx::{self, Checked, FastReload, Nginx, Proof};
 use super::standby::{Place, Standby};
+use super::status;
 use crate::context::Context;
 use crate::fault;
 
@@ -28,6 +29,9 @@ pub enum Error {
     /// The last good one, after the new one had failed.
     #[error("last good revision {revision} cannot be put back")]
     PutBack { revision: String, source: nginx::Error },
+    /// That there is a file of TCP backends could not be noted before it is written.
+    #[error(transparent)]
+    Note(#[from] status::Error),
     /// The last good one, which an nginx that does not run should find.
     #[error("last good revision {revision} cannot be put where nginx starts with it")]
     Restore { revision: String, source: nginx::Error },
@@ -35,10 +39,13 @@ pub enum Error {
 
 impl Error {
     /// What nginx failed at.
-    pub(super) fn cause(&self) -> &nginx::Error {
-        let (Self::Configure { source, .. } | Self::PutBack { source, .. } | Self::Restore { source, .. }) =
-            self;
-        source
+    pub(super) fn cause(&self) -> Option<&nginx::Error> {
+        match self {
+            Self::Configure { source, .. } | Self::PutBack { source, .. } | Self::Restore { source, .. } => {
+                Some(source)
+            }
+            Self::Note(_) => None,
+        }
     }
 
     /// Whether nginx was given nothing that it could have loaded.
@@ -48,6 +55,7 @@ impl Error {
                 nginx::Error::Refused { .. } | nginx::Error::Misfit { .. } => true,
                 nginx::Error::Engine { .. } | nginx::Error::Unproved { .. } => false,
             },
+            Self::Note(_) => true,
             Self::PutBack { .. } | Self::Restore { .. } => false,
         }
     }
@@ -95,7 +103,13 @@ pub(super) async fn restore(
     let Some((container, file)) = observed.to_restore() else {
         return Ok(());
     };
-    let nginx = Nginx::new(&*context.engine, balancer.name(), &balancer.spec, &container.id);
+    let nginx = Nginx::new(
+        &*context.engine,
+        balancer.name(),
+        &balancer.spec,
+        balancer.status.as_ref(),
+        &container.id,
+    );
     let put = nginx.restore(file).await;
     put.map_err(|source| Error::Restore {
         revision: file.revision.clone(),
@@ -117,6 +131,7 @@ async fn configure(
         &*context.engine,
         &balancer.name,
         &balancer.spec,
+        Some(&balancer.before),
         &balancer.container.id,
     )
     .with_globals(memory.with(&balancer.name, |known| known.globals.clone()));
@@ -125,10 +140,21 @@ async fn configure(
         source,
     };
     memory.with(&balancer.name, |known| known.installed = None);
-    // Who serves now matters only to a drain: it ends when all of them are gone.
-    let before = match plan.leaving {
-        Some(_) => nginx.workers().await.map_err(failed)?,
-        None => Vec::new(),
+    let without_tcp = Rendered {
+        stream: None,
+        ..rendered.clone()
+    };
+    let rendered = match nginx.see_stream_file(rendered).await {
+        // What contains strays leaves a file of somebody else as it is, and goes on with the rest.
+        Err(nginx::Error::Misfit { .. }) if contains(balancer, rendered) => &without_tcp,
+        seen => seen.map(|()| rendered).map_err(failed)?,
+    };
+    // nginx answers with this revision already: that it reads the file of TCP backends again is to be seen at its workers.
+    let repairs = rendered.stream.is_some() && balancer.served.as_ref() == Some(&rendered.revision);
+    // Else who serves now matters only to a drain: it ends when all of them are gone.
+    let before = match repairs || plan.leaving.is_some() {
+        true => nginx.workers().await.map_err(failed)?,
+        false => Vec::new(),
     };
     let adjusts = adjusts(balancer, rendered);
     let proof = match adjusts && plan.only_joins(&balancer.before.servers) {
@@ -137,7 +163,13 @@ async fn configure(
     };
     let accepted = match adjusts {
         true => adjust(context, memory, &nginx, balancer, rendered).await,
-        false => replace(&nginx, balancer, rendered).await,
+        false => {
+            let staged = stage(&nginx, balancer, rendered).await.map_err(failed)?;
+            if rendered.listening().is_some() && balancer.before.stream_config_path.is_none() {
+                status::note_stream(context, &balancer.name, nginx.stream_path()).await?;
+            }
+            replace(&nginx, balancer, rendered, staged).await
+        }
     };
     let Accepted { check, reloaded_at } = accepted.map_err(failed)?;
     let at = reloaded_at.unwrap_or_else(|| context.clock.now());
@@ -146,7 +178,11 @@ async fn configure(
             fault::point("balancer/before-reload");
             nginx.reload().await?;
         }
-        nginx.prove(balancer.address, &rendered.revision, proof).await
+        nginx.prove(balancer.address, &rendered.revision, proof).await?;
+        match repairs {
+            true => nginx.prove_workers(&rendered.revision, &before).await,
+            false => Ok(()),
+        }
     };
     if let Err(error) = loaded.await {
         put_back(&nginx, balancer, rendered).await?;
@@ -165,7 +201,12 @@ async fn configure(
     Ok((reload, before.into_iter().map(|worker| worker.pid).collect()))
 }
 
-/// Whether nginx serves our last configuration and the new one differs from it in servers alone, or in which upstreams have any.
+/// Whether this is nothing but the last good configuration without servers that are none any more.
+fn contains(balancer: &ValidatedLoadBalancer, rendered: &Rendered) -> bool {
+    !balancer.strays.is_empty() && balancer.good.as_ref() == Some(rendered)
+}
+
+/// Whether nginx has and serves our last configuration and the new one differs from it in servers alone, or in which upstreams have any.
 fn adjusts(balancer: &ValidatedLoadBalancer, rendered: &Rendered) -> bool {
     let (Some(config), Some(revision)) = (&balancer.before.config, &balancer.before.revision) else {
         return false;
@@ -178,7 +219,8 @@ fn adjusts(balancer: &ValidatedLoadBalancer, rendered: &Rendered) -> bool {
         .stream_template
         .as_ref()
         .and_then(|read| read.as_deref().ok());
-    balancer.served.as_ref() == Some(revision)
+    balancer.installed
+        && balancer.served.as_ref() == Some(revision)
         && only_tcp_servers_differ(
             tcp_template.unwrap_or_default(),
             balancer.before.stream_config.as_deref(),
@@ -198,10 +240,8 @@ async fn adjust(
     rendered: &Rendered,
 ) -> Result<Accepted, nginx::Error> {
     let started = context.clock.now();
-    // What the command puts back if nginx refuses is what lies there now: that must be the last good one.
-    // It brings one file.
-    let same_stream = rendered.stream == balancer.before.stream_config;
-    let reloaded = match balancer.installed && same_stream {
+    // What the command puts back if nginx refuses is what lies there now: the last good one. It brings one file.
+    let reloaded = match rendered.stream == balancer.before.stream_config {
         true => fast_reload(memory, nginx, balancer, &rendered.text).await?,
         false => None,
     };
@@ -293,31 +333,42 @@ async fn write_and_test(
     checked
 }
 
-/// Lets nginx judge the whole configuration with the new file in it, and only then touches the live file.
+/// Lets nginx judge the whole configuration with the new file in it; no live file is touched.
 ///
-/// Where no copy can be made that includes it, as through an include of an include, nginx judges it in its place, if it reads
-/// it there and the last good one can be put back.
+/// `None` where no copy can be made that includes it, as through an include of an include, and nginx can judge it in its place:
+/// it reads it there, and the last good one can be put back.
+async fn stage(
+    nginx: &Nginx<'_>,
+    balancer: &ValidatedLoadBalancer,
+    rendered: &Rendered,
+) -> Result<Option<Checked>, nginx::Error> {
+    match nginx.test_staged(rendered).await {
+        Err(nginx::Error::Misfit { .. })
+            if balancer.good.is_some() && nginx.reads_live(rendered).await == Some(true) =>
+        {
+            Ok(None)
+        }
+        staged => staged.map(Some),
+    }
+}
+
+/// Puts in its place what was staged, or has nginx judge it there.
 async fn replace(
     nginx: &Nginx<'_>,
     balancer: &ValidatedLoadBalancer,
     rendered: &Rendered,
+    staged: Option<Checked>,
 ) -> Result<Accepted, nginx::Error> {
-    let check = match nginx.test_staged(rendered).await {
-        Err(nginx::Error::Misfit { .. })
-            if balancer.good.is_some() && nginx.reads_live(rendered).await == Some(true) =>
-        {
-            let said = write_and_test(nginx, balancer, rendered).await?;
-            return Ok(Accepted {
-                check: Checked {
-                    said,
-                    ..Checked::default()
-                },
-                reloaded_at: None,
-            });
+    let check = match staged {
+        Some(check) => {
+            nginx.write(rendered).await?;
+            check
         }
-        check => check?,
+        None => Checked {
+            said: write_and_test(nginx, balancer, rendered).await?,
+            ..Checked::default()
+        },
     };
-    nginx.write(rendered).await?;
     Ok(Accepted {
         check,
         reloaded_at: None,

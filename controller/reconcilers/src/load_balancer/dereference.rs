@@ -9,9 +9,7 @@ use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Time, Workload};
 use aegis_docker::EngineError;
 use aegis_planning::load_balancer::home;
-use aegis_planning::load_balancer::observed::{
-    NginxBuild, Observed, candidates, claimed_by, file, is_configuration, taken,
-};
+use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, claimed_by, file, taken};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::serving;
 
@@ -55,7 +53,7 @@ pub(super) async fn dereference(
     let container = container.filter(|container| container.name == spec.container.as_str());
     let nginx = container
         .as_ref()
-        .map(|container| Nginx::new(&*context.engine, balancer.name(), spec, &container.id));
+        .map(|container| Nginx::new(&*context.engine, balancer.name(), spec, status, &container.id));
     let running = container
         .as_ref()
         .filter(|container| container.state == ContainerState::Running);
@@ -76,10 +74,7 @@ pub(super) async fn dereference(
         _ => None,
     };
     let leftover = match (&nginx, running) {
-        (Some(nginx), Some(_)) if proved.is_none() => {
-            let file = nginx.installed().await;
-            file.map_or(true, |file| file.as_deref().is_some_and(is_configuration))
-        }
+        (Some(nginx), Some(_)) if proved.is_none() => nginx.may_have_ours().await,
         _ => false,
     };
     let workloads = workloads(context, balancer);

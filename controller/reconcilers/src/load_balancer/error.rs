@@ -44,8 +44,12 @@ impl Error {
         match self {
             Self::Validate { .. } | Self::Plan { .. } => true,
             Self::Apply(error) => match error.cause() {
-                nginx::Error::Refused { .. } | nginx::Error::Unproved { .. } => true,
-                nginx::Error::Engine { .. } | nginx::Error::Misfit { .. } => false,
+                Some(
+                    nginx::Error::Refused { .. }
+                    | nginx::Error::Misfit { .. }
+                    | nginx::Error::Unproved { .. },
+                ) => true,
+                Some(nginx::Error::Engine { .. }) | None => false,
             },
             Self::Dereference(_) | Self::Astray { .. } | Self::Status(_) => false,
         }
@@ -92,8 +96,12 @@ impl Error {
                 Unplanned::Render { template, source } => {
                     (Reason::TemplateError, format!("template {template}: {source}"))
                 }
+                Unplanned::Refused { message } => (Reason::NotConfigurable, message.clone()),
             },
-            Self::Apply(error) => nginx_reason_and_message(error.cause()),
+            Self::Apply(error) => match error.cause() {
+                Some(cause) => nginx_reason_and_message(cause),
+                None => (Reason::Failed, error.to_string()),
+            },
             Self::Astray { servers, source } => {
                 let (reason, message) = source.reason_and_message();
                 // First, since long messages are cut.
@@ -126,13 +134,14 @@ impl ReconcileError for Error {
             Self::Validate { .. } => "invalid",
             Self::Plan { source, .. } => match source {
                 Unplanned::Template { .. } => "template",
-                Unplanned::Render { .. } => "invalid",
+                Unplanned::Render { .. } | Unplanned::Refused { .. } => "invalid",
             },
             Self::Apply(error) => match error.cause() {
-                nginx::Error::Engine { .. } => "apply",
-                nginx::Error::Refused { .. } => "refused",
-                nginx::Error::Misfit { .. } => "misfit",
-                nginx::Error::Unproved { .. } => "unproved",
+                Some(nginx::Error::Engine { .. }) => "apply",
+                Some(nginx::Error::Refused { .. }) => "refused",
+                Some(nginx::Error::Misfit { .. }) => "misfit",
+                Some(nginx::Error::Unproved { .. }) => "unproved",
+                None => "store",
             },
             Self::Astray { source, .. } => source.category(),
             Self::Status(_) => "store",

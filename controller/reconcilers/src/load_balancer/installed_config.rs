@@ -8,6 +8,8 @@ use super::nginx::Nginx;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InstalledConfig {
     container: String,
+    /// Where its file is.
+    path: String,
     revision: String,
 }
 
@@ -16,6 +18,7 @@ impl InstalledConfig {
     pub(super) fn new(nginx: &Nginx<'_>, revision: &str) -> Self {
         Self {
             container: nginx.container().to_owned(),
+            path: nginx.config_path().to_owned(),
             revision: revision.to_owned(),
         }
     }

@@ -9,11 +9,11 @@ mod staged;
 
 use aegis_api::observed::LogLine;
 use aegis_api::redact::{bound, redact};
-use aegis_api::{LoadBalancerSpec, Time};
+use aegis_api::{LoadBalancerSpec, LoadBalancerStatus, Time};
 use aegis_docker::{Engine, EngineError, EngineResult, LogQuery};
-use aegis_planning::load_balancer::observed::Worker;
+use aegis_planning::load_balancer::observed::{Worker, is_configuration};
 use aegis_planning::load_balancer::render::Rendered;
-use aegis_planning::load_balancer::staging;
+use aegis_planning::load_balancer::{staging, stream};
 use futures::stream::BoxStream;
 
 pub(super) use fast_reload::FastReload;
@@ -83,11 +83,12 @@ struct Paths<'a> {
 }
 
 impl<'a> Nginx<'a> {
-    /// The nginx of this load balancer in the container of this id.
+    /// The nginx of the load balancer of this name, spec and status, in the container of this id.
     pub(super) fn new(
         engine: &'a dyn Engine,
         balancer: &'a str,
         spec: &'a LoadBalancerSpec,
+        status: Option<&LoadBalancerStatus>,
         container: &'a str,
     ) -> Self {
         Self {
@@ -98,7 +99,7 @@ impl<'a> Nginx<'a> {
             tcp_ports: spec.tcp_ports(),
             paths: Paths {
                 config: spec.config_path.as_str(),
-                stream: spec.stream_config_path(),
+                stream: stream::path(spec, status),
                 main: spec.main_config_path.as_str(),
             },
             globals: String::new(),
@@ -135,6 +136,25 @@ impl<'a> Nginx<'a> {
         self.read(self.paths.config).await
     }
 
+    /// Where its file is.
+    pub(super) fn config_path(&self) -> &str {
+        self.paths.config
+    }
+
+    /// Where the file of TCP backends is, or would be written.
+    pub(super) fn stream_path(&self) -> &str {
+        &self.paths.stream
+    }
+
+    /// Whether a configuration of ours lies where nginx reads it, or may.
+    pub(super) async fn may_have_ours(&self) -> bool {
+        let is_listening = |file: &[u8]| stream::is_listening(self.balancer, file);
+        let http = self.installed().await;
+        let stream = self.read(&self.paths.stream).await;
+        http.map_or(true, |file| file.as_deref().is_some_and(is_configuration))
+            || stream.map_or(true, |file| file.as_deref().is_some_and(is_listening))
+    }
+
     /// Whether our files are these, where nginx reads them. Works on a stopped container, too.
     pub(super) async fn has(&self, rendered: &Rendered) -> Result<bool, Error> {
         if self.installed().await?.as_deref() != Some(rendered.text.as_bytes()) {
@@ -144,10 +164,26 @@ impl<'a> Nginx<'a> {
             return Ok(true);
         };
         let found = self.read(&self.paths.stream).await?;
+        let found = found.filter(|found| stream::is_ours(self.balancer, found));
         Ok(match found {
             Some(found) => found == stream.as_bytes(),
             None => rendered.listening().is_none(),
         })
+    }
+
+    /// That TCP backends would not be written over a file of somebody else.
+    pub(super) async fn see_stream_file(&self, rendered: &Rendered) -> Result<(), Error> {
+        let path = &self.paths.stream;
+        let found = match rendered.listening() {
+            Some(_) => self.read(path).await?,
+            None => None,
+        };
+        match found {
+            Some(found) if !stream::is_ours(self.balancer, &found) => Err(self.misfit(&format!(
+                "{path} is there already and not of this load balancer: move it away, or set spec.streamConfigPath to another file"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
@@ -245,12 +281,16 @@ impl<'a> Nginx<'a> {
             .await
     }
 
-    /// The file of TCP backends first: the other one answers with the revision of both.
+    /// The file of TCP backends first: the other one answers with the revision of both. One of somebody else in its place stays.
     async fn put_all(&self, rendered: &Rendered, step: &'static str) -> Result<(), Error> {
-        if let Some(stream) = &rendered.stream
-            && (rendered.listening().is_some() || self.read(&self.paths.stream).await?.is_some())
-        {
-            self.put(&self.paths.stream, stream, step).await?;
+        if let Some(stream) = &rendered.stream {
+            let is_ours = match self.read(&self.paths.stream).await? {
+                Some(found) => stream::is_ours(self.balancer, &found),
+                None => rendered.listening().is_some(),
+            };
+            if is_ours {
+                self.put(&self.paths.stream, stream, step).await?;
+            }
         }
         self.put(self.paths.config, &rendered.text, step).await
     }

@@ -6,7 +6,6 @@ use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{ConditionType, Kind, LoadBalancer, LoadBalancerStatus, Reason};
 use aegis_planning::load_balancer::plan::Prepared;
 use aegis_planning::load_balancer::status::{Applied, Outcome, next, release_unserved, take};
-use aegis_planning::load_balancer::stream;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
@@ -24,15 +23,10 @@ pub enum Error {
 }
 
 /// Adds the finalizer that keeps the load balancer until its nginx sends no requests to containers any more, however early
-/// it is deleted: must be stored before nginx is given the first configuration; likewise that there is one of TCP backends.
+/// it is deleted: must be stored before nginx is given the first configuration.
 pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Prepared) -> Result<(), Error> {
     if balancer.is_deleting() || plan.rendered.is_none() {
         return Ok(());
-    }
-    let status = balancer.status.clone().unwrap_or_default();
-    let is_new = status.stream_config.is_none() && balancer.spec.has_tcp();
-    if is_new {
-        write(context, balancer, with_stream(balancer, status)).await?;
     }
     match finalizer::with(&balancer.metadata, LOAD_BALANCER_FINALIZER) {
         Some(finalizers) => set_finalizers(context, balancer, finalizers).await,
@@ -40,14 +34,27 @@ pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Pre
     }
 }
 
-/// Notes that a file of TCP backends may have been written: a pass that finds no such backend any more looks for it.
-fn with_stream(balancer: &LoadBalancer, mut status: LoadBalancerStatus) -> LoadBalancerStatus {
-    if balancer.spec.has_tcp() && !balancer.is_deleting() {
-        status
-            .stream_config
-            .get_or_insert_with(|| stream::NONE.to_owned());
-    }
-    status
+/// Notes where the file of TCP backends is about to be written: a pass that finds no such backend any more looks for it there,
+/// and none writes it elsewhere.
+pub(super) async fn note_stream(context: &Context, balancer: &str, path: &str) -> Result<(), Error> {
+    let Some(stored) = context.store.get::<LoadBalancer>(balancer) else {
+        return Ok(());
+    };
+    let path = path.to_owned();
+    let noted = context.edit_status(&*stored, |stored| LoadBalancerStatus {
+        stream_config_path: Some(path),
+        ..stored.status.clone().unwrap_or_default()
+    });
+    noted.await.map_err(|source| Error::Store {
+        balancer: balancer.to_owned(),
+        source,
+    })
+}
+
+/// What this very pass may have noted.
+fn noted_stream(context: &Context, balancer: &LoadBalancer) -> Option<String> {
+    let stored = context.store.get::<LoadBalancer>(balancer.name())?;
+    stored.status.as_ref()?.stream_config_path.clone()
 }
 
 /// Lets it go. `failure`: why its locations are left to answer 502 instead of 503.
@@ -204,7 +211,8 @@ pub(super) async fn failed(context: &Context, balancer: &LoadBalancer, failed: F
         contained,
         releases_unserved,
     } = failed;
-    let mut status = with_stream(balancer, balancer.status.clone().unwrap_or_default());
+    let mut status = balancer.status.clone().unwrap_or_default();
+    status.stream_config_path = noted_stream(context, balancer);
     let (generation, now) = (Some(balancer.generation()), context.clock.now());
     status.observed_generation = generation;
     if let Some(Applied { plan, reload }) = contained {

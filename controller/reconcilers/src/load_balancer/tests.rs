@@ -136,7 +136,7 @@ async fn i8_a_file_that_a_dead_controller_left_behind_is_noticed() {
     let id = engine.run_container(&nginx).unwrap();
     let mut lb = balancer();
     lb.spec.config_path = "/etc/nginx/conf.d/upstream.conf".parse().unwrap();
-    let nginx = Nginx::new(&engine, "lb", &lb.spec, &id);
+    let nginx = Nginx::new(&engine, "lb", &lb.spec, None, &id);
     let write = async |text: &str| {
         let files = [("upstream.conf".to_owned(), text.as_bytes().to_vec())];
         engine.put_files(&id, "/etc/nginx/conf.d", &files).await.unwrap();
@@ -300,8 +300,9 @@ async fn other_servers_are_brought_to_nginx_by_one_command() {
 #[tokio::test(start_paused = true)]
 async fn i8_what_a_dead_controller_left_behind_is_never_put_back() {
     let mut loaded = Loaded::new(FakeOptions::default()).await;
-    let steps = [Op::PutFiles, Op::Exec, Op::Exec, Op::Reload];
-    assert_eq!(loaded.bring_where(two(), false).await, steps);
+    let done = loaded.bring_where(two(), false).await;
+    let written = done.iter().filter(|op| **op == Op::PutFiles).count();
+    assert_eq!(written, 2, "it is staged, and then in its place: {done:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -383,7 +384,7 @@ async fn i9_drains_are_counted_side_by_side_and_a_log_that_hangs_holds_up_a_pass
     });
     let mut lb = balancer();
     lb.status = Some(serde_json::from_value::<LoadBalancerStatus>(status).unwrap());
-    let nginx = Nginx::new(&*context.engine, "lb", &lb.spec, "nginx");
+    let nginx = Nginx::new(&*context.engine, "lb", &lb.spec, None, "nginx");
     let begun = tokio::time::Instant::now();
     let receipts = receipts::count(&context, &lb, Some(&nginx)).await;
     let given_up = receipts

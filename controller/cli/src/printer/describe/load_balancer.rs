@@ -33,8 +33,14 @@ pub(super) fn write(
         ),
     );
     if spec.has_tcp() {
-        let path = spec.stream_config_path.as_ref().map(ToString::to_string);
-        let path = path.unwrap_or_else(|| "/etc/nginx/stream.d/, named as Config".to_owned());
+        let written = balancer
+            .status
+            .as_ref()
+            .and_then(|status| status.stream_config_path.clone());
+        let said = spec.stream_config_path.as_ref().map(ToString::to_string);
+        let path = written
+            .or(said)
+            .unwrap_or_else(|| "/etc/nginx/stream.d/, named as Config".to_owned());
         sheet.field("TCP config", format!("{path} (by {})", spec.stream_template()));
     }
     sheet.field("Algorithm", format!("{:?}", spec.algorithm));

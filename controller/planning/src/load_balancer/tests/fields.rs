@@ -61,7 +61,9 @@ fn what_only_one_load_balancer_of_an_nginx_can_have_is_refused_to_a_later_one_wi
         &made("z", "2026-11-22T13:00:00Z", &serde_json::json!({})),
         std::slice::from_ref(&first),
     );
-    let message = validate(&balancer(), observed).unwrap_err().message;
+    let message = plan(&validate(&balancer(), observed).unwrap())
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         message,
         "load balancer first has upstream web of container nginx: give spec.backends[0].upstream another one"

@@ -1,8 +1,9 @@
 //! TCP backends: the same servers as any other upstream has, in a file of their own.
 
 use aegis_api::load_balancer::Algorithm;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::super::plan::contain;
 use super::super::render::Rendered;
 use super::super::stream::{self, NONE};
 use super::super::testing::STREAM_TEMPLATE;
@@ -38,6 +39,11 @@ fn ready() -> Observed {
 
 fn rendered(lb: &LoadBalancer, observed: Observed) -> Rendered {
     prepare(lb, observed).rendered.unwrap()
+}
+
+fn refused(lb: &LoadBalancer, observed: Observed) -> String {
+    let planned = plan(&validate(lb, observed).unwrap());
+    planned.unwrap_err().to_string()
 }
 
 /// Which nginx was proved to serve.
@@ -88,7 +94,8 @@ fn i8_connections_to_an_upstream_without_a_server_are_closed_at_once_and_the_con
     // One that does not know it gets an address where no process listens.
     let mut observed = gone();
     observed.stream_template = Some(Ok("{{ streams.0.servers.0.address }}".to_owned()));
-    assert_eq!(rendered(&lb, observed).stream.as_deref(), Some("127.0.0.1:1"));
+    let stream = rendered(&lb, observed).stream.unwrap();
+    assert!(stream.ends_with(".\n127.0.0.1:1"), "{stream}");
 }
 
 #[test]
@@ -181,9 +188,8 @@ fn an_nginx_without_the_module_and_ports_that_are_taken_are_said() {
     observed.nginx = Some(NginxBuild::parse(
         "nginx version: nginx/1.28.3\nconfigure arguments: --with-stream_ssl_module",
     ));
-    let invalid = validate(&both(), observed).unwrap_err();
     assert_eq!(
-        invalid.message,
+        refused(&both(), observed),
         "spec.backends[1].protocol is Tcp, which takes an nginx that was built --with-stream"
     );
     assert!(stream::is_built_in("x --with-stream=dynamic y") && stream::is_built_in("--with-stream"));
@@ -211,6 +217,164 @@ fn an_nginx_without_the_module_and_ports_that_are_taken_are_said() {
     );
     // Two files of one name in different folders would be one for TCP.
     second.spec.config_path = "/etc/nginx/other.d/upstream.conf".parse().unwrap();
+    second.spec.backends[1].listen_port = Some(5433);
     all[1] = named("second", "2026-11-22T12:00:01Z", second);
-    assert_eq!(claimed_by(&all[1], &all).as_deref(), Some("first"));
+    let taken = observed::taken(&all[1], &all).unwrap();
+    assert_eq!(
+        (taken.field.as_str(), taken.what.as_str(), taken.by.as_str()),
+        (
+            "spec.streamConfigPath",
+            "file /etc/nginx/stream.d/upstream.conf",
+            "first"
+        )
+    );
+    let mut observed = ready();
+    observed.taken = Some(taken);
+    observed.endpoints.clear();
+    let validated = validate(&serving_it(&both(), ready()), observed).unwrap();
+    assert!(plan(&validated).is_err() && contain(&validated).is_some());
+}
+
+#[test]
+fn i8_a_file_of_nginx_has_one_load_balancer_and_who_has_written_it_keeps_it() {
+    let made = |name: &str, at: &str, fields: Value| {
+        let mut lb = both();
+        lb.metadata.name = Some(name.to_owned());
+        lb.metadata.creation_timestamp = Some(serde_json::from_value(json!(at)).unwrap());
+        let mut spec = serde_json::to_value(&lb.spec).unwrap();
+        for (field, value) in fields.as_object().unwrap() {
+            spec[field] = value.clone();
+        }
+        lb.spec = serde_json::from_value(spec).unwrap();
+        lb
+    };
+    let live = "/etc/nginx/stream.d/upstream.conf";
+    let http = |path: &str| {
+        json!({
+            "configPath": path, "port": 81, "backends": [{"workload": "web", "port": 8000, "upstream": "x"}],
+        })
+    };
+    let claims = |of: &LoadBalancer, other: &LoadBalancer| {
+        claimed_by(of, &[Arc::new(of.clone()), Arc::new(other.clone())])
+    };
+    // Whose spec has it, for requests or for TCP.
+    let first = made("first", "2026-11-22T12:00:00Z", json!({}));
+    let later = made(
+        "later",
+        "2026-11-22T13:00:00Z",
+        http("/etc/nginx//stream.d/upstream.conf"),
+    );
+    assert_eq!(claims(&later, &first).as_deref(), Some("first"));
+    assert_eq!(claims(&first, &later), None);
+    // It has no TCP backend any more, and the file is still its own; so where the other one is older.
+    let mut gone = made(
+        "gone",
+        "2026-11-22T14:00:00Z",
+        http("/etc/nginx/conf.d/gone.conf"),
+    );
+    assert_eq!(claims(&later, &gone), None);
+    gone.status = Some(LoadBalancerStatus {
+        stream_config_path: Some(live.to_owned()),
+        ..LoadBalancerStatus::default()
+    });
+    assert_eq!(claims(&later, &gone).as_deref(), Some("gone"));
+    let all = [Arc::new(first.clone()), Arc::new(gone)];
+    let taken = observed::taken(&first, &all).unwrap();
+    assert_eq!(
+        (taken.field.as_str(), taken.by.as_str()),
+        ("spec.streamConfigPath", "gone")
+    );
+}
+
+#[test]
+fn i8_the_file_of_tcp_stays_where_it_was_written_until_nginx_has_no_tcp_backend() {
+    let live = "/etc/nginx/stream.d/upstream.conf";
+    let lb = serving_it(&both(), ready());
+    let written = |lb: &LoadBalancer| lb.status.clone().unwrap().stream_config_path;
+    assert_eq!(written(&lb).as_deref(), Some(live));
+    let elsewhere = json!({"streamConfigPath": "/etc/nginx/stream.d/tcp.conf"});
+    let derived = json!({"configPath": "/etc/nginx/conf.d/tcp.conf"});
+    for fields in [elsewhere, derived] {
+        let mut moved = lb.clone();
+        let mut spec = serde_json::to_value(&moved.spec).unwrap();
+        for (field, value) in fields.as_object().unwrap() {
+            spec[field] = value.clone();
+        }
+        moved.spec = serde_json::from_value(spec).unwrap();
+        assert_eq!(stream::path(&moved.spec, moved.status.as_ref()), live);
+        let why = refused(&moved, ready());
+        for part in [live, "spec.streamConfigPath is /etc/nginx/stream.d/tcp.conf now"] {
+            assert!(why.contains(part), "{why}");
+        }
+        let mut observed = ready();
+        observed.endpoints.clear();
+        let contained = contain(&validate(&moved, observed).unwrap()).unwrap();
+        assert!(contained.rendered.unwrap().stream.unwrap().contains(" down;"));
+        moved.spec.backends.truncate(1);
+        let mut observed = ready();
+        observed.stream_template = None;
+        observed.workloads.truncate(1);
+        let after = serving_it(&moved, observed);
+        assert_eq!(written(&after), None);
+        moved.spec.backends = both().spec.backends;
+        moved.status = after.status;
+        assert_eq!(
+            written(&serving_it(&moved, ready())).as_deref(),
+            Some("/etc/nginx/stream.d/tcp.conf")
+        );
+    }
+    let mut same = lb.clone();
+    same.spec.stream_config_path = Some("/etc/nginx//stream.d/upstream.conf".parse().unwrap());
+    assert!(plan(&validate(&same, ready()).unwrap()).is_ok());
+    // Requests do not go where TCP backends are.
+    let mut mixed = lb;
+    mixed.spec.config_path = live.parse().unwrap();
+    mixed.spec.backends.truncate(1);
+    let message = validate(&mixed, ready()).unwrap_err().message;
+    assert!(message.contains("give spec.configPath another file"), "{message}");
+}
+
+/// As where the controller was killed between the first two files.
+#[test]
+fn i8_a_file_of_tcp_that_was_written_and_never_proved_is_not_kept() {
+    let mut lb = balancer();
+    lb.status = Some(LoadBalancerStatus {
+        stream_config_path: Some("/etc/nginx/stream.d/upstream.conf".to_owned()),
+        ..LoadBalancerStatus::default()
+    });
+    let step = prepare(&lb, world(Vec::new())).step;
+    assert!(
+        matches!(&step, Step::Configure(rendered) if rendered.stream.as_deref() == Some(NONE)),
+        "{step:?}"
+    );
+    // So where nginx is started again.
+    let mut after = serving_it(&balancer(), world(vec![row("a", "10.0.0.1", Health::Healthy)]));
+    let status = after.status.as_mut().unwrap();
+    status.stream_config_path = Some("/etc/nginx/stream.d/upstream.conf".to_owned());
+    let mut observed = ready();
+    observed.container.as_mut().unwrap().state = ContainerState::Exited;
+    let found = file(&after, observed.container.as_ref(), &observed.endpoints).unwrap();
+    assert_eq!(found.stream.as_deref(), Some(NONE));
+}
+
+#[test]
+fn only_a_file_with_the_line_of_this_load_balancer_or_without_a_backend_is_its_own() {
+    let mut observed = ready();
+    observed.stream_template = Some(Ok("of one's own".to_owned()));
+    let file = rendered(&both(), observed).stream.unwrap();
+    for file in [file.as_str(), NONE, ""] {
+        assert!(stream::is_ours("lb", file.as_bytes()), "{file}");
+    }
+    for (name, file) in [
+        ("l", file.as_str()),
+        ("lb-2", file.as_str()),
+        ("lb", "upstream db { server 10.0.0.1:1; }"),
+        (
+            "lb",
+            format!("{NONE}upstream db {{ server 10.0.0.1:1; }}").as_str(),
+        ),
+        ("lb", rendered(&both(), ready()).text.as_str()),
+    ] {
+        assert!(!stream::is_ours(name, file.as_bytes()), "{name}: {file}");
+    }
 }

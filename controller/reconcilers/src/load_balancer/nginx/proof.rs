@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aegis_planning::load_balancer::REVISION_PATH;
+use aegis_planning::load_balancer::observed::Worker;
 use aegis_planning::load_balancer::render::is_revision;
 
 use super::{Error, Nginx};
@@ -83,6 +84,35 @@ impl Nginx<'_> {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_LOOK);
         }
+    }
+
+    /// Waits until others have taken over from these workers, where the revision was served before: at most [`PROOF_WITHIN`].
+    pub(in crate::load_balancer) async fn prove_workers(
+        &self,
+        revision: &str,
+        before: &[Worker],
+    ) -> Result<(), Error> {
+        let start = tokio::time::Instant::now();
+        let mut pause = FIRST_LOOK;
+        let known = |worker: &&Worker| before.iter().any(|known| known.pid == worker.pid);
+        // Of an nginx that shows none, nothing can be said.
+        while !before.is_empty() {
+            let workers = self.workers().await?;
+            let (old, new): (Vec<&Worker>, Vec<&Worker>) = workers.iter().partition(known);
+            if !new.is_empty() && old.iter().all(|worker| worker.shutting_down) {
+                break;
+            }
+            if start.elapsed() >= PROOF_WITHIN {
+                return Err(Error::Unproved {
+                    balancer: self.balancer.to_owned(),
+                    revision: revision.to_owned(),
+                    message: format!("workers of before still serve after {} s", PROOF_WITHIN.as_secs()),
+                });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_LOOK);
+        }
+        Ok(())
     }
 
     /// The revisions that it answers several requests at once with, each if it answers with one. There is at least one.

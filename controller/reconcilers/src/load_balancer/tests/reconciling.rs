@@ -496,3 +496,25 @@ async fn i8_what_nginx_serves_is_not_released_by_a_configuration_that_it_refuses
     assert!(rig.releases().is_empty(), "{:?}", rig.releases());
     assert_eq!(rig.served(), std::slice::from_ref(&rig.address));
 }
+
+/// The file of before is still read: both have the same upstream.
+#[tokio::test(start_paused = true)]
+async fn i8_another_config_path_is_judged_before_a_file_is_touched() {
+    let rig = Rig::new().await;
+    let file = rig.file();
+    let edit = rig.context.store.edit_spec::<LoadBalancer, _>("lb", |lb| {
+        let mut spec = lb.spec.clone();
+        spec.config_path = "/etc/nginx/conf.d/other.conf".parse().unwrap();
+        Ok(spec)
+    });
+    edit.await.unwrap();
+    for servers in [1, 2] {
+        if servers == 2 {
+            rig.second().await;
+        }
+        rig.pass().await.unwrap_err();
+        assert!(rig.ready().contains("duplicate upstream"), "{}", rig.ready());
+        assert_eq!(rig.engine.file("nginx", "/etc/nginx/conf.d/other.conf"), None);
+        assert_eq!(rig.file(), file);
+    }
+}

@@ -2,6 +2,7 @@
 
 use aegis_planning::load_balancer::stream::NONE;
 use aegis_planning::load_balancer::testing::STREAM_TEMPLATE;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -12,11 +13,7 @@ impl Rig {
     async fn with_tcp() -> Self {
         let rig = Self::new().await;
         rig.stream_template(STREAM_TEMPLATE);
-        rig.backends(serde_json::json!([
-            {"workload": "web", "port": 8000, "upstream": "web"},
-            {"workload": "web", "port": 8001, "upstream": "db", "protocol": "Tcp", "listenPort": 5432},
-        ]))
-        .await;
+        rig.backends(both()).await;
         rig
     }
 
@@ -24,36 +21,100 @@ impl Rig {
         std::fs::write(self.templates.path().join("nginx-stream.conf.tera"), text).unwrap();
     }
 
-    async fn backends(&self, backends: serde_json::Value) {
+    async fn edit(&self, fields: Value) {
         let store = &self.context.store;
         let edit = store.edit_spec::<LoadBalancer, _>("lb", move |lb| {
-            let mut spec = lb.spec.clone();
-            spec.backends = serde_json::from_value(backends).unwrap();
-            Ok(spec)
+            let mut spec = serde_json::to_value(&lb.spec).unwrap();
+            for (field, value) in fields.as_object().unwrap() {
+                spec[field] = value.clone();
+            }
+            Ok(serde_json::from_value(spec).unwrap())
         });
         edit.await.unwrap();
     }
 
+    async fn backends(&self, backends: Value) {
+        self.edit(json!({"backends": backends})).await;
+    }
+
     async fn no_tcp(&self) {
-        self.backends(serde_json::json!([{"workload": "web", "port": 8000, "upstream": "web"}]))
-            .await;
+        self.backends(http()).await;
+    }
+
+    async fn put(&self, path: &str, text: &str) {
+        let id = self.engine.inspect_now("nginx").unwrap().id;
+        let (folder, file) = path.rsplit_once('/').unwrap();
+        let files = [(file.to_owned(), text.as_bytes().to_vec())];
+        self.engine.put_files(&id, folder, &files).await.unwrap();
     }
 
     async fn main(&self, text: &str) {
-        let id = self.engine.inspect_now("nginx").unwrap().id;
-        let files = [("nginx.conf".to_owned(), text.as_bytes().to_vec())];
-        self.engine.put_files(&id, "/etc/nginx", &files).await.unwrap();
+        self.put("/etc/nginx/nginx.conf", text).await;
     }
 
     fn stream(&self) -> Option<String> {
-        let file = self.engine.file("nginx", STREAM_FILE)?;
+        self.stream_at(STREAM_FILE)
+    }
+
+    fn stream_at(&self, path: &str) -> Option<String> {
+        let file = self.engine.file("nginx", path)?;
         Some(String::from_utf8(file).unwrap())
     }
 
-    fn noted(&self) -> Option<String> {
+    fn status(&self) -> LoadBalancerStatus {
         let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
-        lb.status.clone().unwrap().stream_config
+        lb.status.clone().unwrap_or_default()
     }
+
+    async fn set_status(&self, status: LoadBalancerStatus) {
+        let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
+        let uid = lb.metadata.uid.clone().unwrap();
+        let store = &self.context.store;
+        store
+            .set_status::<LoadBalancer>("lb", &uid, status)
+            .await
+            .unwrap();
+    }
+
+    /// What was proved, and where it is.
+    fn noted(&self) -> (Option<String>, Option<String>) {
+        let status = self.status();
+        (status.stream_config, status.stream_config_path)
+    }
+
+    /// As where the controller was killed after the file of TCP backends was written, with this server.
+    async fn leave_stream(&self, server: &str) {
+        let status = LoadBalancerStatus {
+            stream_config_path: Some(STREAM_FILE.to_owned()),
+            ..self.status()
+        };
+        self.set_status(status).await;
+        self.put(
+            STREAM_FILE,
+            &format!(
+                "# TCP backends of LoadBalancer lb, rendered by AegisOps; changes made here are overwritten.\n\
+                 upstream db {{ server {server}; }}\n"
+            ),
+        )
+        .await;
+    }
+
+    /// What nginx says of the files that it reads.
+    fn dump(&self, output: String) {
+        let answer = aegis_api::observed::ExecOutput { exit_code: 0, output };
+        self.engine.answer_exec("nginx", "-T", answer);
+    }
+}
+
+fn http() -> Value {
+    json!([{"workload": "web", "port": 8000, "upstream": "web"}])
+}
+
+fn both() -> Value {
+    json!([
+        {"workload": "web", "port": 8000, "upstream": "web"},
+        {"workload": "web", "port": 8001, "upstream": "db", "protocol": "Tcp", "listenPort": 5432},
+    ])
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +123,7 @@ async fn i8_a_stranger_at_the_address_of_the_last_server_gets_no_connection() {
     rig.pass().await.unwrap();
     let tcp = rig.address.replace(":8000", ":8001");
     assert!(rig.served().contains(&tcp), "{:?}", rig.served());
-    assert_eq!(rig.stream(), rig.noted());
+    assert_eq!(rig.noted(), (rig.stream(), Some(STREAM_FILE.to_owned())));
     rig.replace_by_a_stranger();
     rig.pass().await.unwrap();
     assert!(rig.served().is_empty(), "{:?}", rig.served());
@@ -131,11 +192,7 @@ async fn a_port_that_another_server_of_nginx_has_is_refused_before_a_file_is_tou
     let rig = Rig::with_tcp().await;
     let http = rig.file();
     let output = "# configuration file /etc/nginx/conf.d/zz.conf:\nserver {\n    listen 5432;\n}\n";
-    let answer = aegis_api::observed::ExecOutput {
-        exit_code: 0,
-        output: output.to_owned(),
-    };
-    rig.engine.answer_exec("nginx", "-T", answer);
+    rig.dump(output.to_owned());
     rig.pass().await.unwrap_err();
     let words = "/etc/nginx/conf.d/zz.conf:2 listens on port 5432 already: give spec.backends[1].listenPort another one";
     assert!(rig.ready().contains(words), "{}", rig.ready());
@@ -148,7 +205,7 @@ async fn tcp_backends_that_are_taken_away_and_a_load_balancer_that_is_deleted_le
     rig.pass().await.unwrap();
     rig.no_tcp().await;
     rig.pass().await.unwrap();
-    assert_eq!((rig.stream().as_deref(), rig.noted()), (Some(NONE), None));
+    assert_eq!((rig.stream().as_deref(), rig.noted()), (Some(NONE), (None, None)));
     assert!(rig.ready().starts_with("True"), "{}", rig.ready());
 
     let rig = Rig::with_tcp().await;
@@ -161,25 +218,221 @@ async fn tcp_backends_that_are_taken_away_and_a_load_balancer_that_is_deleted_le
     assert_eq!(rig.stream().as_deref(), Some(NONE));
 }
 
-/// As where the controller was killed after the file of TCP backends was written, and its backend was taken away before the
-/// next start.
 #[tokio::test(start_paused = true)]
-async fn i8_a_file_of_tcp_that_was_written_and_never_proved_is_found_again() {
+async fn i8_tcp_backends_that_go_with_the_name_of_their_file_leave_no_listener() {
     let rig = Rig::with_tcp().await;
+    rig.pass().await.unwrap();
+    rig.edit(json!({"backends": http(), "streamConfigPath": "/etc/nginx/stream.d/tcp.conf"}))
+        .await;
+    rig.pass().await.unwrap();
+    assert_eq!(rig.served(), std::slice::from_ref(&rig.address));
+    assert_eq!((rig.stream().as_deref(), rig.noted()), (Some(NONE), (None, None)));
+    // And are back in the other one.
+    rig.backends(both()).await;
+    rig.pass().await.unwrap();
+    let (proved, path) = rig.noted();
+    assert_eq!(rig.stream_at(&path.unwrap()), proved);
+    assert_eq!(rig.stream().as_deref(), Some(NONE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_file_of_tcp_does_not_move_and_holds_no_stranger() {
+    for moved in [
+        json!({"streamConfigPath": "/etc/nginx/stream.d/tcp.conf"}),
+        // No folder that nginx reads.
+        json!({"streamConfigPath": "/etc/nginx/other.d/tcp.conf"}),
+    ] {
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        let (files, elsewhere) = ((rig.file(), rig.stream()), moved["streamConfigPath"].clone());
+        let elsewhere = elsewhere.as_str().unwrap();
+        rig.edit(moved.clone()).await;
+        rig.pass().await.unwrap_err();
+        let words = format!(
+            "its TCP backends are in {STREAM_FILE} of nginx, and spec.streamConfigPath is {elsewhere} now"
+        );
+        assert!(rig.ready().contains(&words), "{}", rig.ready());
+        assert_eq!((rig.file(), rig.stream()), files);
+        rig.replace_by_a_stranger();
+        rig.pass().await.unwrap_err();
+        assert!(rig.served().is_empty(), "{moved}: {:?}", rig.served());
+        assert!(rig.stream().unwrap().contains(" down;"));
+        assert_eq!(rig.stream_at(elsewhere), None);
+        rig.edit(json!({"streamConfigPath": null})).await;
+        rig.pass().await.unwrap();
+        assert!(rig.stream().unwrap().contains("return \"\";"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_file_of_somebody_else_in_the_place_of_that_of_tcp_stays_as_it_is() {
+    let foreign = "upstream theirs { server 10.9.9.9:1; }\n";
+    let rig = Rig::with_tcp().await;
+    rig.put(STREAM_FILE, foreign).await;
+    let http = rig.file();
+    // One pass fails before anything is rendered, one is refused, and then nothing is to be there any more.
     rig.stream_template("{% for x in %}");
     rig.pass().await.unwrap_err();
-    assert_eq!(rig.noted().as_deref(), Some(NONE), "it may have been written");
-    let id = rig.engine.inspect_now("nginx").unwrap().id;
-    let left = [(
-        "upstream.conf".to_owned(),
-        b"upstream db { server 10.9.9.9:1; }".to_vec(),
-    )];
-    rig.engine
-        .put_files(&id, "/etc/nginx/stream.d", &left)
-        .await
-        .unwrap();
+    rig.stream_template(STREAM_TEMPLATE);
+    rig.pass().await.unwrap_err();
+    let words = format!("{STREAM_FILE} is there already and not of this load balancer");
+    assert!(
+        rig.ready().starts_with("False NotConfigurable") && rig.ready().contains(&words),
+        "{}",
+        rig.ready()
+    );
+    assert_eq!((rig.file(), rig.noted()), (http, (None, None)));
     rig.no_tcp().await;
+    rig.pass().await.unwrap();
+    assert_eq!(rig.stream().as_deref(), Some(foreign));
+
+    // So where they put it over ours: nothing is written over it, and strangers go all the same.
+    for is_deleted in [false, true] {
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        rig.put(STREAM_FILE, foreign).await;
+        rig.second().await;
+        rig.pass().await.unwrap_err();
+        assert!(rig.ready().contains(&words), "{}", rig.ready());
+        rig.replace_by_a_stranger();
+        rig.pass().await.unwrap_err();
+        assert!(!rig.served().contains(&rig.address), "{:?}", rig.served());
+        match is_deleted {
+            true => rig.delete().await,
+            false => rig.no_tcp().await,
+        }
+        for _ in 0..20 {
+            if !rig.exists() {
+                break;
+            }
+            rig.pass().await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        assert_eq!(rig.exists(), !is_deleted);
+        assert_eq!(rig.stream().as_deref(), Some(foreign), "deleted: {is_deleted}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_tcp_backend_that_is_refused_keeps_no_stranger_in_nginx() {
+    let rig = Rig::with_tcp().await;
+    rig.main("events { }\nhttp {\n    include conf.d/*.conf;\n}\n")
+        .await;
+    rig.replace_by_a_stranger();
+    rig.pass().await.unwrap_err();
+    assert!(rig.served().is_empty(), "{:?}", rig.served());
+    let ready = rig.ready();
+    assert!(
+        ready.starts_with("False NotConfigurable taken out") && ready.contains("add `stream {"),
+        "{ready}"
+    );
+    assert_eq!(rig.stream(), None);
+
+    let rig = Rig::with_tcp().await;
+    let old = "nginx version: nginx/1.28.3\nconfigure arguments: --with-http_stub_status_module\n";
+    let answer = aegis_api::observed::ExecOutput {
+        exit_code: 0,
+        output: old.to_owned(),
+    };
+    rig.engine.answer_exec("nginx", "-V", answer);
+    rig.replace_by_a_stranger();
+    rig.context.endpoints.all_changed();
+    let next = LoadBalancerReconciler::new(rig.context.clone());
+    next.reconcile("lb").await.unwrap_err();
+    assert!(rig.served().is_empty(), "{:?}", rig.served());
+    assert!(rig.ready().contains("was built --with-stream"), "{}", rig.ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nginx_says_of_its_files_is_not_believed_where_it_is_cut() {
+    let said = "# configuration file /etc/nginx/nginx.conf:\n# configuration file /etc/nginx/conf.d/upstream.conf:\n";
+    for (surplus, servers) in [(0, 2), (aegis_docker::OUTPUT_LIMIT, 4)] {
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        rig.dump(said.to_owned() + &"#".repeat(surplus));
+        rig.second().await;
+        let passed = rig.pass().await;
+        assert_eq!(passed.is_ok(), servers == 4, "{}", rig.ready());
+        assert_eq!(rig.served().len(), servers, "{:?}", rig.served());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_of_tcp_is_read_however_nginx_writes_its_path() {
+    let rig = Rig::with_tcp().await;
+    rig.pass().await.unwrap();
+    rig.dump(
+        "# configuration file /etc/nginx/conf.d//upstream.conf:\nserver { listen 80; server_name x; }\n\
+         # configuration file /etc/nginx//stream.d/upstream.conf:\nserver { listen 5432; }\n"
+            .to_owned(),
+    );
+    // In its place, and staged.
+    rig.second().await;
+    rig.pass().await.unwrap();
+    rig.edit(json!({"algorithm": "LeastConn"})).await;
+    rig.pass().await.unwrap();
+    assert!(!rig.ready().contains("host names"), "{}", rig.ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_file_of_tcp_that_was_written_and_never_proved_is_found_again() {
+    let rig = Rig::new().await;
+    rig.leave_stream("10.9.9.9:1").await;
     let next = LoadBalancerReconciler::new(rig.context.clone());
     next.reconcile("lb").await.unwrap();
-    assert_eq!((rig.stream().as_deref(), rig.noted()), (Some(NONE), None));
+    assert_eq!((rig.stream().as_deref(), rig.noted()), (Some(NONE), (None, None)));
+
+    // The very first one, and nothing is left to balance.
+    let rig = Rig::unconfigured().await;
+    rig.leave_stream("10.9.9.9:1").await;
+    rig.engine.remove_by_hand("web").unwrap();
+    rig.pass().await.unwrap();
+    assert_eq!(rig.stream().as_deref(), Some(NONE));
+    assert!(rig.served().is_empty(), "{:?}", rig.served());
+
+    // A failure of the pass that has noted it does not forget it.
+    let rig = Rig::with_tcp().await;
+    rig.template("server { listen 80; }");
+    rig.pass().await.unwrap_err();
+    let noted = rig.noted();
+    assert_eq!(noted, (None, Some(STREAM_FILE.to_owned())), "{}", rig.ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_file_of_tcp_is_repaired_once_other_workers_have_read_it() {
+    let rig = Rig::with_tcp().await;
+    rig.pass().await.unwrap();
+    let file = rig.stream().unwrap();
+    let changed = file.replace(&rig.address.replace(":8000", ":8001"), "10.9.9.9:1");
+    rig.put(STREAM_FILE, &changed).await;
+    let id = rig.engine.inspect_now("nginx").unwrap().id;
+    rig.engine.signal(&id, "HUP").await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(rig.served().contains(&"10.9.9.9:1".to_owned()));
+    let next = LoadBalancerReconciler::new(rig.context.clone());
+    next.reconcile("lb").await.unwrap();
+    assert!(
+        !rig.served().contains(&"10.9.9.9:1".to_owned()),
+        "{:?}",
+        rig.served()
+    );
+    assert_eq!(rig.stream().unwrap(), file);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_counted_while_there_is_no_proved_file_of_tcp() {
+    let rig = Rig::new().await;
+    let receipt = json!({
+        "containers": ["web-1"], "addresses": ["10.0.0.2:80"],
+        "startedAt": "2020-01-01T12:00:00Z", "finishedAt": "2020-01-01T12:00:05Z", "drained": true,
+    });
+    let status = LoadBalancerStatus {
+        receipts: vec![serde_json::from_value(receipt).unwrap()],
+        stream_config_path: Some(STREAM_FILE.to_owned()),
+        ..rig.status()
+    };
+    rig.set_status(status).await;
+    rig.pass().await.unwrap();
+    let status = rig.status();
+    assert!(status.receipts[0].requests.is_some(), "{:?}", status.receipts);
 }
