@@ -74,7 +74,19 @@ impl LoadBalancerReconciler {
         })?;
         // Before the rest is judged: of an nginx that does not run, nothing is valid.
         apply::restore(&self.context, &self.memory, balancer, &observed).await?;
-        if balancer.is_deleting() && (!observed.runs() || observed.claimed_by.is_some()) {
+        if balancer.is_deleting() && observed.refuses_path(balancer).is_some() {
+            let withdrawn = apply::withdraw_tcp(&self.context, &self.memory, balancer, &observed).await;
+            withdrawn.map_err(|error| Failure {
+                strays: balancer
+                    .status
+                    .iter()
+                    .flat_map(|status| status.servers.clone())
+                    .collect(),
+                ..Failure::from(error)
+            })?;
+            return Ok(Pass::Over);
+        }
+        if balancer.is_deleting() && !observed.runs() {
             return Ok(Pass::Over);
         }
         let proved = balancer

@@ -202,12 +202,25 @@ impl Observed {
         container.is_some_and(|container| container.state == ContainerState::Running)
     }
 
-    /// The file that must be put in its place before an nginx that does not run is started, and the container it belongs in.
-    pub fn to_restore(&self) -> Option<(&ContainerDetails, &Rendered)> {
+    /// Why the file of requests cannot be where the spec says, human-readable.
+    pub fn refuses_path(&self, balancer: &LoadBalancer) -> Option<String> {
+        let (path, name) = (&balancer.spec.config_path, &balancer.spec.container);
+        if let Some(claimed_by) = &self.claimed_by {
+            return Some(format!(
+                "load balancer {claimed_by} has {path} of container {name}: give this one another spec.configPath and another spec.port"
+            ));
+        }
+        let written = balancer.status.as_ref()?.stream_config_path.as_ref()?;
+        is_same_path(written, path.as_str())
+            .then(|| format!("its TCP backends are in {path} of nginx: give spec.configPath another file"))
+    }
+
+    /// The files that must be put in their place before an nginx that does not run is started, and the container they belong in.
+    pub fn to_restore(&self, balancer: &LoadBalancer) -> Option<(&ContainerDetails, &Rendered)> {
         let stopped = self
             .container
             .as_ref()
-            .filter(|_| !self.runs() && self.claimed_by.is_none());
+            .filter(|_| !self.runs() && self.refuses_path(balancer).is_none());
         stopped.zip(self.file.as_ref()).filter(|_| !self.installed)
     }
 }

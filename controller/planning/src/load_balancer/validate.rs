@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::load_balancer::{
-    Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Protocol, Server, Unavailable, is_same_path,
+    Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Protocol, Server, Unavailable,
 };
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
@@ -249,20 +249,7 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
         let message = format!("container {name} is {state}: start it, and it is configured");
         return Err(invalid(Reason::ContainerNotRunning, message));
     }
-    if let Some(claimed_by) = &observed.claimed_by {
-        let path = &balancer.spec.config_path;
-        let message = format!(
-            "load balancer {claimed_by} has {path} of container {name}: give this one another spec.configPath and another spec.port"
-        );
-        return Err(invalid(Reason::NotConfigurable, message));
-    }
-    let written = balancer
-        .status
-        .as_ref()
-        .and_then(|status| status.stream_config_path.as_ref());
-    let path = &balancer.spec.config_path;
-    if written.is_some_and(|written| is_same_path(written, path.as_str())) {
-        let message = format!("its TCP backends are in {path} of nginx: give spec.configPath another file");
+    if let Some(message) = observed.refuses_path(balancer) {
         return Err(invalid(Reason::NotConfigurable, message));
     }
     match observed.address {

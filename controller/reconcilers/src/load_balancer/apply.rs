@@ -32,6 +32,9 @@ pub enum Error {
     /// That there is a file of TCP backends could not be noted before it is written.
     #[error(transparent)]
     Note(#[from] status::Error),
+    /// The file of TCP backends, which is to have none any more.
+    #[error("TCP backends cannot be taken out of {path}")]
+    Withdraw { path: String, source: nginx::Error },
     /// The last good one, which an nginx that does not run should find.
     #[error("last good revision {revision} cannot be put where nginx starts with it")]
     Restore { revision: String, source: nginx::Error },
@@ -41,9 +44,10 @@ impl Error {
     /// What nginx failed at.
     pub(super) fn cause(&self) -> Option<&nginx::Error> {
         match self {
-            Self::Configure { source, .. } | Self::PutBack { source, .. } | Self::Restore { source, .. } => {
-                Some(source)
-            }
+            Self::Configure { source, .. }
+            | Self::PutBack { source, .. }
+            | Self::Withdraw { source, .. }
+            | Self::Restore { source, .. } => Some(source),
             Self::Note(_) => None,
         }
     }
@@ -56,7 +60,7 @@ impl Error {
                 nginx::Error::Engine { .. } | nginx::Error::Unproved { .. } => false,
             },
             Self::Note(_) => true,
-            Self::PutBack { .. } | Self::Restore { .. } => false,
+            Self::PutBack { .. } | Self::Withdraw { .. } | Self::Restore { .. } => false,
         }
     }
 }
@@ -100,7 +104,7 @@ pub(super) async fn restore(
     balancer: &LoadBalancer,
     observed: &Observed,
 ) -> Result<(), Error> {
-    let Some((container, file)) = observed.to_restore() else {
+    let Some((container, file)) = observed.to_restore(balancer) else {
         return Ok(());
     };
     let nginx = Nginx::new(
@@ -118,6 +122,32 @@ pub(super) async fn restore(
     let installed = InstalledConfig::new(&nginx, &file.revision);
     memory.with(balancer.name(), |known| known.installed = Some(installed));
     Ok(())
+}
+
+/// Takes the TCP backends out of the file that has them, where the one of requests is not this load balancer's to write: both go
+/// live together otherwise.
+pub(super) async fn withdraw_tcp(
+    context: &Context,
+    memory: &Memory,
+    balancer: &LoadBalancer,
+    observed: &Observed,
+) -> Result<(), Error> {
+    let status = balancer.status.as_ref();
+    let path = status.and_then(|status| status.stream_config_path.clone());
+    let (Some(container), Some(path)) = (&observed.container, path) else {
+        return Ok(());
+    };
+    let nginx = Nginx::new(
+        &*context.engine,
+        balancer.name(),
+        &balancer.spec,
+        status,
+        &container.id,
+    )
+    .with_globals(memory.with(balancer.name(), |known| known.globals.clone()));
+    let revision = status.and_then(|status| status.revision.as_deref());
+    let withdrawn = nginx.withdraw_tcp(observed.runs(), revision.unwrap_or_default());
+    withdrawn.await.map_err(|source| Error::Withdraw { path, source })
 }
 
 async fn configure(

@@ -98,6 +98,11 @@ impl Error {
                 }
                 Unplanned::Refused { message } => (Reason::NotConfigurable, message.clone()),
             },
+            // Nothing else was put back.
+            Self::Apply(apply::Error::Withdraw {
+                source: source @ nginx::Error::Unproved { .. },
+                ..
+            }) => (Reason::ReloadUnproved, source.to_string()),
             Self::Apply(error) => match error.cause() {
                 Some(cause) => nginx_reason_and_message(cause),
                 None => (Reason::Failed, error.to_string()),

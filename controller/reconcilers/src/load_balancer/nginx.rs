@@ -295,6 +295,30 @@ impl<'a> Nginx<'a> {
         self.put(self.paths.config, &rendered.text, step).await
     }
 
+    /// Leaves no TCP backend in the file that is ours, and has an nginx that runs load that: both again where it was cut short.
+    /// Where nginx refuses its files, what was there is put back.
+    /// `revision`: what it was last proved to serve.
+    pub(super) async fn withdraw_tcp(&self, runs: bool, revision: &str) -> Result<(), Error> {
+        let (path, step) = (&self.paths.stream, "take the TCP backends out");
+        let found = self.read(path).await?;
+        let ours = found.filter(|found| stream::is_listening(self.balancer, found));
+        if ours.is_some() {
+            self.put(path, stream::NONE, step).await?;
+        }
+        if !runs {
+            return Ok(());
+        }
+        let before = self.workers().await?;
+        if let Err(error) = self.test().await {
+            if let Some(ours) = ours {
+                self.put(path, &String::from_utf8_lossy(&ours), step).await?;
+            }
+            return Err(error);
+        }
+        self.reload().await?;
+        self.prove_workers(revision, &before).await
+    }
+
     /// Has nginx load its files. Not by a signal from the engine: one who sends a container any signal is taken to have
     /// stopped it manually, and an engine or host that restarts would leave nginx stopped
     /// (<https://github.com/moby/moby/issues/41302>).

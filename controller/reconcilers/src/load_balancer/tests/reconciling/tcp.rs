@@ -37,6 +37,27 @@ impl Rig {
         self.edit(json!({"backends": backends})).await;
     }
 
+    /// The file that it names for requests is another one's, or that of its own TCP backends.
+    async fn loses_its_path(&self, to_another: bool) {
+        if !to_another {
+            self.edit(json!({"configPath": STREAM_FILE, "backends": http()}))
+                .await;
+            return;
+        }
+        let path = "/etc/nginx/conf.d/another.conf";
+        let mut another = balancer();
+        another.metadata.name = Some("another".to_owned());
+        another.spec.config_path = path.parse().unwrap();
+        self.create("lb", serde_json::to_value(another).unwrap()).await;
+        // Whichever was made first: it has written it.
+        let status = LoadBalancerStatus {
+            stream_config_path: Some(path.to_owned()),
+            ..LoadBalancerStatus::default()
+        };
+        self.set_status_of("another", status).await;
+        self.edit(json!({"configPath": path})).await;
+    }
+
     async fn no_tcp(&self) {
         self.backends(http()).await;
     }
@@ -67,11 +88,15 @@ impl Rig {
     }
 
     async fn set_status(&self, status: LoadBalancerStatus) {
-        let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
+        self.set_status_of("lb", status).await;
+    }
+
+    async fn set_status_of(&self, name: &str, status: LoadBalancerStatus) {
+        let lb = self.context.store.get::<LoadBalancer>(name).unwrap();
         let uid = lb.metadata.uid.clone().unwrap();
         let store = &self.context.store;
         store
-            .set_status::<LoadBalancer>("lb", &uid, status)
+            .set_status::<LoadBalancer>(name, &uid, status)
             .await
             .unwrap();
     }
@@ -216,6 +241,76 @@ async fn tcp_backends_that_are_taken_away_and_a_load_balancer_that_is_deleted_le
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
     assert_eq!(rig.stream().as_deref(), Some(NONE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_deleted_load_balancer_that_may_not_write_its_file_of_requests_leaves_no_listener() {
+    for to_another in [true, false] {
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        rig.loses_its_path(to_another).await;
+        rig.pass().await.unwrap_err();
+        let why = match to_another {
+            true => "load balancer another has /etc/nginx/conf.d/another.conf",
+            false => "its TCP backends are in /etc/nginx/stream.d/upstream.conf",
+        };
+        assert!(rig.ready().contains(why), "{}", rig.ready());
+        let file = rig.stream();
+        rig.delete().await;
+        // As long as nginx refuses its files, it is not over.
+        rig.neighbour("invalid_directive on;\n").await;
+        rig.pass().await.unwrap_err();
+        for part in [
+            "False ConfigRefused",
+            "nginx still sends requests of",
+            "upstream db",
+        ] {
+            assert!(rig.ready().contains(part), "{}", rig.ready());
+        }
+        assert!(rig.exists() && rig.stream() == file);
+        rig.neighbour("").await;
+        rig.pass().await.unwrap();
+        assert_eq!((rig.exists(), rig.stream().as_deref()), (false, Some(NONE)));
+        assert_eq!(rig.served(), std::slice::from_ref(&rig.address), "loaded");
+
+        // Killed before nginx was to load it.
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        rig.loses_its_path(to_another).await;
+        rig.put(STREAM_FILE, NONE).await;
+        rig.delete().await;
+        rig.pass().await.unwrap();
+        assert_eq!(
+            (rig.exists(), rig.served().len()),
+            (false, 1),
+            "{:?}",
+            rig.served()
+        );
+
+        // A file of somebody else in its place stays.
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        rig.loses_its_path(to_another).await;
+        let foreign = "upstream theirs { server 10.9.9.9:1; }\n";
+        rig.put(STREAM_FILE, foreign).await;
+        rig.delete().await;
+        rig.pass().await.unwrap();
+        assert_eq!((rig.exists(), rig.stream().as_deref()), (false, Some(foreign)));
+
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        rig.loses_its_path(to_another).await;
+        rig.engine.stop_by_hand("nginx").unwrap();
+        rig.pass().await.unwrap_err();
+        assert_eq!(
+            rig.stream(),
+            file,
+            "nothing of requests is where TCP backends are"
+        );
+        rig.delete().await;
+        rig.pass().await.unwrap();
+        assert_eq!((rig.exists(), rig.stream().as_deref()), (false, Some(NONE)));
+    }
 }
 
 #[tokio::test(start_paused = true)]
