@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use aegis_api::load_balancer::{Algorithm, Protocol, is_same_path};
 use aegis_api::{LoadBalancerSpec, LoadBalancerStatus};
-use aegis_template::Templates;
 use serde::Serialize;
 
 use super::render::{NAME, RenderError, ServerValues, id, knows_unavailable, servers};
@@ -141,8 +140,7 @@ pub(super) fn render(
         streams: streams.collect(),
     };
     let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
-    let mut templates = Templates::default();
-    templates.add(NAME, template).map_err(RenderError::Template)?;
+    let templates = aegis_template::read(NAME, template).map_err(RenderError::Template)?;
     let rendered = templates.render(NAME, &context).map_err(RenderError::Template)?;
     Ok(Some(header(&balancer.name) + &rendered))
 }
