@@ -28,6 +28,7 @@ mod tests;
 mod unavailable;
 mod unread;
 pub mod validate;
+pub mod withdrawal;
 
 /// Path at which every rendered configuration answers with its revision.
 pub const REVISION_PATH: &str = "/aegis-revision";

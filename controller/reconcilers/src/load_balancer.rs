@@ -28,9 +28,11 @@ use std::time::Duration;
 
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{Kind, LoadBalancer};
+use aegis_planning::load_balancer::observed::Observed;
 use aegis_planning::load_balancer::plan::{contain, plan};
-use aegis_planning::load_balancer::status::Outcome;
+use aegis_planning::load_balancer::status::{Applied, Outcome};
 use aegis_planning::load_balancer::validate::{ValidatedLoadBalancer, validate};
+use aegis_planning::load_balancer::withdrawal::withdrawal;
 use aegis_planning::set_back;
 use aegis_runtime::controller::{Action, Reconciler};
 use aegis_runtime::finalizer;
@@ -74,17 +76,9 @@ impl LoadBalancerReconciler {
         })?;
         // Before the rest is judged: of an nginx that does not run, nothing is valid.
         apply::restore(&self.context, &self.memory, balancer, &observed).await?;
+        let withdrawn = self.withdraw_tcp(balancer, &observed).await;
         if balancer.is_deleting() && observed.refuses_path(balancer).is_some() {
-            let withdrawn = apply::withdraw_tcp(&self.context, &self.memory, balancer, &observed).await;
-            withdrawn.map_err(|error| Failure {
-                strays: balancer
-                    .status
-                    .iter()
-                    .flat_map(|status| status.servers.clone())
-                    .collect(),
-                ..Failure::from(error)
-            })?;
-            return Ok(Pass::Over);
+            return withdrawn.map(|_| Pass::Over);
         }
         if balancer.is_deleting() && !observed.runs() {
             return Ok(Pass::Over);
@@ -97,9 +91,14 @@ impl LoadBalancerReconciler {
         let as_known = observed.served.as_ref() == proved && !observed.leftover;
         let validated = validate(balancer, observed).map_err(|source| {
             let balancer = balancer.name().to_owned();
-            Failure {
+            let failure = Failure {
                 as_known,
                 ..Failure::from(Error::Validate { balancer, source })
+            };
+            match withdrawn {
+                Ok(contained) => Failure { contained, ..failure },
+                Err(astray) if !astray.strays.is_empty() => astray,
+                Err(_) => failure,
             }
         })?;
         let prepared = match plan(&validated) {
@@ -122,6 +121,22 @@ impl LoadBalancerReconciler {
             Ok(applied) => Ok(Pass::Done(Box::new(Outcome { validated, applied }))),
             Err(error) => Err(self.contain(&validated, error.into(), as_known).await),
         }
+    }
+
+    /// Where it may not write its file of requests: takes at least those servers out of that of TCP backends that are none any more.
+    async fn withdraw_tcp(
+        &self,
+        balancer: &LoadBalancer,
+        observed: &Observed,
+    ) -> Result<Option<Applied>, Failure> {
+        let Some(withdrawal) = withdrawal(balancer, observed) else {
+            return Ok(None);
+        };
+        let withdrawn = apply::withdraw_tcp(&self.context, &self.memory, balancer, observed, &withdrawal);
+        withdrawn.await.map_err(|error| Failure {
+            strays: withdrawal.strays,
+            ..Failure::from(error)
+        })
     }
 
     /// Where nginx could not be given what it should have: takes at least those servers out of what it has that are none

@@ -12,10 +12,7 @@ use super::render::{NO_SERVER, Rendered};
 
 /// The configuration without these servers; as it is where it has none of them.
 pub fn without(good: &Rendered, addresses: &BTreeSet<&str>) -> Rendered {
-    let without = |text: &str| -> String {
-        let lines = text.split_inclusive('\n');
-        lines.map(|line| marked(line, addresses)).collect()
-    };
+    let without = |text| without_servers(text, addresses);
     let (text, stream) = (without(&good.text), good.stream.as_deref().map(without));
     if text == good.text && stream == good.stream {
         return good.clone();
@@ -27,6 +24,17 @@ pub fn without(good: &Rendered, addresses: &BTreeSet<&str>) -> Rendered {
         revision,
         stream,
     }
+}
+
+/// One file of it without these servers.
+pub(crate) fn without_servers(text: &str, addresses: &BTreeSet<&str>) -> String {
+    let lines = text.split_inclusive('\n');
+    lines.map(|line| marked(line, addresses)).collect()
+}
+
+/// Whether nginx may send anything to this address by a file of it.
+pub(crate) fn names(text: &str, address: &str) -> bool {
+    without_servers(text, &BTreeSet::from([address])) != text
 }
 
 fn marked(line: &str, addresses: &BTreeSet<&str>) -> String {

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::ContainerId;
-use aegis_api::Time;
 use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
+use aegis_api::{ContainerId, LoadBalancerStatus, Time};
 
 use super::observed::Worker;
 use super::render::{RenderError, Rendered, render};
@@ -122,7 +121,14 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
     };
     let step = match (&rendered, &balancer.served) {
         (None, _) => Step::Nothing,
-        (Some(rendered), Some(served)) if *served == rendered.revision && balancer.installed => Step::Nothing,
+        (Some(rendered), Some(served))
+            if *served == rendered.revision
+                && balancer.installed
+                // TCP servers may have been taken out since: the revision is answered by the other file.
+                && rendered.listening() == before.stream_config.as_deref() =>
+        {
+            Step::Nothing
+        }
         (Some(rendered), _) => Step::Configure(rendered.clone()),
     };
     let waits = [
@@ -175,18 +181,23 @@ pub fn contain(balancer: &ValidatedLoadBalancer) -> Option<Prepared> {
     if strays.is_empty() || balancer.before.revision.as_ref() == Some(&good.revision) {
         return None;
     }
-    let mut servers = balancer.before.servers.clone();
+    Some(without_strays(&balancer.before, good, strays))
+}
+
+/// The last good configuration, and nothing but these servers has left.
+pub(super) fn without_strays(before: &LoadBalancerStatus, good: Rendered, strays: &[Server]) -> Prepared {
+    let mut servers = before.servers.clone();
     servers.retain(|server| !strays.contains(server));
-    Some(Prepared {
+    Prepared {
         step: Step::Configure(good.clone()),
         rendered: Some(good),
         servers,
-        draining: balancer.before.draining.clone(),
+        draining: before.draining.clone(),
         leaving: None,
         receipts: Vec::new(),
         releases: Vec::new(),
         look_again: None,
-    })
+    }
 }
 
 /// The drain of what leaves with this pass: each container that runs and is in no upstream any more.

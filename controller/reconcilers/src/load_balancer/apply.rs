@@ -11,6 +11,7 @@ use aegis_planning::load_balancer::plan::{Prepared, Step};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::load_balancer::status::Applied;
 use aegis_planning::load_balancer::validate::ValidatedLoadBalancer;
+use aegis_planning::load_balancer::withdrawal::Withdrawal;
 
 use super::installed_config::InstalledConfig;
 use super::memory::Memory;
@@ -32,7 +33,7 @@ pub enum Error {
     /// That there is a file of TCP backends could not be noted before it is written.
     #[error(transparent)]
     Note(#[from] status::Error),
-    /// The file of TCP backends, which is to have none any more.
+    /// The file of TCP backends, which is to have fewer or none.
     #[error("TCP backends cannot be taken out of {path}")]
     Withdraw { path: String, source: nginx::Error },
     /// The last good one, which an nginx that does not run should find.
@@ -124,30 +125,42 @@ pub(super) async fn restore(
     Ok(())
 }
 
-/// Takes the TCP backends out of the file that has them, where the one of requests is not this load balancer's to write: both go
-/// live together otherwise.
+/// Takes TCP backends out of the file that has them, where the one of requests is not this load balancer's to write: both go live
+/// together otherwise. Answers what is to be said of it; `None` where nothing is new.
 pub(super) async fn withdraw_tcp(
     context: &Context,
     memory: &Memory,
     balancer: &LoadBalancer,
     observed: &Observed,
-) -> Result<(), Error> {
-    let status = balancer.status.as_ref();
-    let path = status.and_then(|status| status.stream_config_path.clone());
-    let (Some(container), Some(path)) = (&observed.container, path) else {
-        return Ok(());
+    withdrawal: &Withdrawal,
+) -> Result<Option<Applied>, Error> {
+    let (Some(container), Some(status)) = (&observed.container, &balancer.status) else {
+        return Ok(None);
     };
     let nginx = Nginx::new(
         &*context.engine,
         balancer.name(),
         &balancer.spec,
-        status,
+        Some(status),
         &container.id,
     )
     .with_globals(memory.with(balancer.name(), |known| known.globals.clone()));
-    let revision = status.and_then(|status| status.revision.as_deref());
-    let withdrawn = nginx.withdraw_tcp(observed.runs(), revision.unwrap_or_default());
-    withdrawn.await.map_err(|source| Error::Withdraw { path, source })
+    let proved = memory.with(balancer.name(), |known| known.withdrawn.take());
+    let proved = proved
+        .filter(|(id, _)| id == nginx.container())
+        .map(|(_, text)| text);
+    let (runs, texts) = (observed.runs(), &withdrawal.texts);
+    let revision = status.revision.as_deref().unwrap_or_default();
+    let withdrawn = nginx.withdraw_tcp(runs, texts, proved.as_deref(), revision);
+    let text = withdrawn.await.map_err(|source| Error::Withdraw {
+        path: nginx.stream_path().to_owned(),
+        source,
+    })?;
+    if runs {
+        let proved = Some((nginx.container().to_owned(), text.to_owned()));
+        memory.with(balancer.name(), |known| known.withdrawn = proved);
+    }
+    Ok(withdrawal.applied(status, text))
 }
 
 async fn configure(
@@ -169,7 +182,9 @@ async fn configure(
         revision: rendered.revision.clone(),
         source,
     };
-    memory.with(&balancer.name, |known| known.installed = None);
+    memory.with(&balancer.name, |known| {
+        (known.installed, known.withdrawn) = (None, None);
+    });
     let without_tcp = Rendered {
         stream: None,
         ..rendered.clone()

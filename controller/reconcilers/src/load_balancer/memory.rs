@@ -20,6 +20,8 @@ pub(super) struct Memory(Arc<Mutex<HashMap<String, Entry>>>);
 pub(super) struct Entry {
     /// The file that nginx is known to have; `None` where it has to be read.
     pub installed: Option<InstalledConfig>,
+    /// Id of a container, and what its nginx was proved to have loaded of TCP backends after the file of these was written alone.
+    pub withdrawn: Option<(String, String)>,
     /// Id of the container that cannot take a configuration in one command.
     pub needs_steps: Option<String>,
     /// Id of a container, and what its nginx says of itself.

@@ -295,28 +295,53 @@ impl<'a> Nginx<'a> {
         self.put(self.paths.config, &rendered.text, step).await
     }
 
-    /// Leaves no TCP backend in the file that is ours, and has an nginx that runs load that: both again where it was cut short.
-    /// Where nginx refuses its files, what was there is put back.
-    /// `revision`: what it was last proved to serve.
-    pub(super) async fn withdraw_tcp(&self, runs: bool, revision: &str) -> Result<(), Error> {
-        let (path, step) = (&self.paths.stream, "take the TCP backends out");
+    /// Leaves the first of these texts that nginx accepts in the file of TCP backends that is ours, and has an nginx that runs load
+    /// it: both again where it was cut short. Where nginx refuses all, what was there is put back. Where the file has no TCP backend
+    /// of ours, it stays as it is. Answers what nginx has of ours then.
+    /// `proved`: what it was proved to have loaded of them. `revision`: what it was last proved to serve.
+    pub(super) async fn withdraw_tcp<'t>(
+        &self,
+        runs: bool,
+        texts: &'t [String],
+        proved: Option<&str>,
+        revision: &str,
+    ) -> Result<&'t str, Error> {
+        let (path, step) = (&self.paths.stream, "take TCP backends out");
         let found = self.read(path).await?;
         let ours = found.filter(|found| stream::is_listening(self.balancer, found));
-        if ours.is_some() {
-            self.put(path, stream::NONE, step).await?;
-        }
-        if !runs {
-            return Ok(());
-        }
-        let before = self.workers().await?;
-        if let Err(error) = self.test().await {
-            if let Some(ours) = ours {
-                self.put(path, &String::from_utf8_lossy(&ours), step).await?;
+        let texts: Vec<&str> = match ours {
+            Some(_) => texts.iter().map(String::as_str).collect(),
+            None => vec![stream::NONE],
+        };
+        let mut texts = texts.into_iter().peekable();
+        while let Some(text) = texts.next() {
+            let is_there = ours.as_deref().is_none_or(|ours| ours == text.as_bytes());
+            if is_there && proved == Some(text) {
+                return Ok(text);
             }
-            return Err(error);
+            if !is_there {
+                self.put(path, text, step).await?;
+            }
+            if !runs {
+                return Ok(text);
+            }
+            match self.test().await {
+                Ok(_) => {
+                    let before = self.workers().await?;
+                    self.reload().await?;
+                    self.prove_workers(revision, &before).await?;
+                    return Ok(text);
+                }
+                Err(Error::Refused { .. }) if texts.peek().is_some() => {}
+                Err(error) => {
+                    if let Some(ours) = &ours {
+                        self.put(path, &String::from_utf8_lossy(ours), step).await?;
+                    }
+                    return Err(error);
+                }
+            }
         }
-        self.reload().await?;
-        self.prove_workers(revision, &before).await
+        Ok(stream::NONE)
     }
 
     /// Has nginx load its files. Not by a signal from the engine: one who sends a container any signal is taken to have

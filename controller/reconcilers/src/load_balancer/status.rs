@@ -5,6 +5,7 @@ use aegis_api::load_balancer::{DrainReceipt, Server, Unavailable};
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{ConditionType, Kind, LoadBalancer, LoadBalancerStatus, Reason};
 use aegis_planning::load_balancer::plan::Prepared;
+use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::load_balancer::status::{Applied, Outcome, next, release_unserved, take};
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -218,10 +219,14 @@ pub(super) async fn failed(context: &Context, balancer: &LoadBalancer, failed: F
     if let Some(Applied { plan, reload }) = contained {
         let stay = |server: &&Server| !plan.servers.contains(server);
         let gone: Vec<Server> = status.servers.iter().filter(stay).cloned().collect();
-        message = format!(
-            "taken out of the last good configuration: {}; {message}",
-            names(&gone)
-        );
+        if !gone.is_empty() {
+            let gone = names(&gone);
+            message = format!("taken out of the last good configuration: {gone}; {message}");
+        }
+        let listens = plan.rendered.as_ref().and_then(Rendered::listening).is_some();
+        if status.stream_config.is_some() && !listens {
+            message = format!("nginx listens for no TCP backend until this is mended; {message}");
+        }
         take(&mut status, plan, reload);
     }
     // Who is the last of an upstream, and who is out of rotation for good, was said of a world that has moved on: as

@@ -148,6 +148,17 @@ fn a_tcp_backend_that_goes_leaves_a_file_by_which_nginx_listens_for_nothing() {
 }
 
 #[test]
+fn tcp_servers_that_were_taken_out_alone_are_back_though_nginx_serves_the_revision() {
+    let mut lb = serving_it(&both(), ready());
+    let mut observed = ready();
+    observed.served = lb.status.as_ref().unwrap().revision.clone();
+    assert_eq!(prepare(&lb, observed.clone()).step, Step::Nothing);
+    let file = lb.status.as_mut().unwrap().stream_config.as_mut().unwrap();
+    *file = file.replace("8001", "8001 down");
+    assert!(matches!(prepare(&lb, observed).step, Step::Configure(_)));
+}
+
+#[test]
 fn how_tcp_is_balanced_is_a_field() {
     let stream = |edit: &dyn Fn(&mut LoadBalancer)| {
         let mut lb = both();

@@ -58,6 +58,35 @@ impl Rig {
         self.edit(json!({"configPath": path})).await;
     }
 
+    /// Serves `web` and `web-2` by TCP, and has lost its path.
+    async fn blocked(to_another: bool) -> Self {
+        let rig = Self::with_tcp().await;
+        rig.second().await;
+        rig.pass().await.unwrap();
+        rig.loses_its_path(to_another).await;
+        rig
+    }
+
+    async fn gets_its_path_back(&self) {
+        let info = kinds::find("lb").unwrap();
+        if self.context.store.get::<LoadBalancer>("another").is_some() {
+            let deleted = self.context.store.delete(info, "another", None, None, false);
+            deleted.await.unwrap();
+        }
+        self.edit(json!({"configPath": FILE, "backends": both()})).await;
+    }
+
+    /// Where nginx has `web` by TCP.
+    fn tcp(&self) -> String {
+        self.address.replace(":8000", ":8001")
+    }
+
+    /// How many servers by TCP its file has, and how many of these are `down`.
+    fn tcp_servers(&self) -> (usize, usize) {
+        let file = self.stream().unwrap();
+        (file.matches(":8001").count(), file.matches(" down;").count())
+    }
+
     async fn no_tcp(&self) {
         self.backends(http()).await;
     }
@@ -310,6 +339,117 @@ async fn i8_a_deleted_load_balancer_that_may_not_write_its_file_of_requests_leav
         rig.delete().await;
         rig.pass().await.unwrap();
         assert_eq!((rig.exists(), rig.stream().as_deref()), (false, Some(NONE)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_load_balancer_that_may_not_write_its_file_of_requests_keeps_no_stranger_by_tcp() {
+    for to_another in [true, false] {
+        let rig = Rig::blocked(to_another).await;
+        rig.pass().await.unwrap_err();
+        let (loads, tcp) = (rig.engine.loaded_configs().len(), rig.tcp());
+        rig.replace_by_a_stranger();
+        // As long as nginx refuses its files, who is served is reported, and it is tried again soon.
+        rig.neighbour("invalid_directive on;\n").await;
+        let error = rig.pass().await.unwrap_err();
+        assert!(matches!(error.on_error(), OnError::BackoffWithin(_)), "{error:?}");
+        let words = format!("nginx still sends requests of upstream db to {tcp}, which is not web's");
+        assert!(rig.ready().contains(&words), "{}", rig.ready());
+        assert_eq!(rig.tcp_servers(), (2, 0));
+        rig.neighbour("").await;
+        rig.pass().await.unwrap_err();
+        assert!(!rig.served().contains(&tcp), "{:?}", rig.served());
+        assert_eq!(rig.tcp_servers(), (2, 1), "the other one stays");
+        assert_eq!(rig.noted(), (rig.stream(), Some(STREAM_FILE.to_owned())));
+        let why = match to_another {
+            true => "load balancer another has /etc/nginx/conf.d/another.conf",
+            false => "its TCP backends are in /etc/nginx/stream.d/upstream.conf",
+        };
+        for part in ["taken out", &tcp, why] {
+            assert!(rig.ready().contains(part), "{}", rig.ready());
+        }
+        // It is not loaded again and again.
+        rig.pass().await.unwrap_err();
+        assert_eq!(rig.engine.loaded_configs().len(), loads + 1);
+        assert_eq!(rig.stream_at("/etc/nginx/conf.d/another.conf"), None);
+
+        // Once its file is its own again, it is as any other.
+        rig.gets_its_path_back().await;
+        rig.pass().await.unwrap();
+        assert!(rig.ready().starts_with("True"), "{}", rig.ready());
+        assert_eq!(rig.tcp_servers(), (1, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_strangers_by_tcp_go_with_all_tcp_backends_where_nginx_refuses_the_rest_of_them() {
+    let rig = Rig::blocked(true).await;
+    rig.put(
+        "/etc/nginx/stream.d/zz.conf",
+        "upstream db { server 10.9.9.9:1; }\n",
+    )
+    .await;
+    rig.pass().await.unwrap_err();
+    assert_eq!(rig.tcp_servers(), (2, 0), "no stranger");
+    rig.replace_by_a_stranger();
+    rig.pass().await.unwrap_err();
+    assert_eq!(rig.stream().as_deref(), Some(NONE));
+    assert!(!rig.served().contains(&rig.tcp()), "{:?}", rig.served());
+    assert_eq!(rig.noted(), (None, Some(STREAM_FILE.to_owned())));
+    assert!(
+        rig.ready().contains("nginx listens for no TCP backend"),
+        "{}",
+        rig.ready()
+    );
+    rig.engine
+        .remove_file("nginx", "/etc/nginx/stream.d/zz.conf")
+        .unwrap();
+    rig.gets_its_path_back().await;
+    rig.pass().await.unwrap();
+    assert_eq!(rig.tcp_servers(), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_crash_keeps_no_stranger_by_tcp_in_nginx_and_no_file_of_somebody_else_is_written() {
+    for to_another in [true, false] {
+        // Killed before nginx was to load it.
+        let rig = Rig::blocked(to_another).await;
+        rig.replace_by_a_stranger();
+        let file = rig.stream().unwrap();
+        let line = file.lines().find(|line| line.contains(&rig.tcp())).unwrap();
+        rig.put(STREAM_FILE, &file.replace(line, &line.replacen(';', " down;", 1)))
+            .await;
+        rig.pass().await.unwrap_err();
+        assert!(!rig.served().contains(&rig.tcp()), "{:?}", rig.served());
+
+        // Killed after a server was written that the status does not know.
+        let rig = Rig::blocked(to_another).await;
+        let file = rig.stream().unwrap();
+        rig.leave_stream("10.9.9.9:1").await;
+        rig.pass().await.unwrap_err();
+        assert_eq!(rig.stream().unwrap(), file);
+        assert!(!rig.served().contains(&"10.9.9.9:1".to_owned()));
+        let rig = Rig::new().await;
+        rig.leave_stream("10.9.9.9:1").await;
+        rig.loses_its_path(to_another).await;
+        rig.pass().await.unwrap_err();
+        assert_eq!(rig.stream().as_deref(), Some(NONE));
+
+        let rig = Rig::blocked(to_another).await;
+        let foreign = "upstream theirs { server 10.9.9.9:1; }\n";
+        rig.put(STREAM_FILE, foreign).await;
+        rig.replace_by_a_stranger();
+        rig.pass().await.unwrap_err();
+        assert_eq!(rig.stream().as_deref(), Some(foreign));
+        assert!(!rig.served().contains(&rig.tcp()), "{:?}", rig.served());
+
+        let rig = Rig::blocked(to_another).await;
+        rig.replace_by_a_stranger();
+        rig.engine.stop_by_hand("nginx").unwrap();
+        rig.pass().await.unwrap_err();
+        assert_eq!(rig.tcp_servers(), (2, 1));
+        rig.engine.start_by_hand("nginx").unwrap();
+        assert!(!rig.served().contains(&rig.tcp()), "{:?}", rig.served());
     }
 }
 
