@@ -203,6 +203,18 @@ impl World {
                 message,
             });
         }
+        let is_fixed = |path: &str| self.fixed.contains(&(container.id.clone(), path.to_owned()));
+        let is_mount = |(file, _): &(String, _)| is_fixed(&format!("{below}{file}"));
+        if is_fixed(folder) || files.iter().any(is_mount) {
+            let message = match is_fixed(folder) {
+                true => "mounted volume is marked read-only",
+                false => "device or resource busy",
+            };
+            return Err(EngineError::Refused {
+                operation: operation.to_owned(),
+                message: message.to_owned(),
+            });
+        }
         let names: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
         self.log(
             id,

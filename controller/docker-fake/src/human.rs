@@ -347,6 +347,18 @@ impl FakeEngine {
         })
     }
 
+    /// A folder inside it is mounted read-only from now on, or not any more; a file is a mount of its own.
+    pub fn set_fixed(&self, name: &str, path: &str, fixed: bool) -> EngineResult<()> {
+        self.on(name, "mount a path of", |world, id| {
+            let place = (id.to_owned(), path.to_owned());
+            match fixed {
+                true => world.fixed.insert(place),
+                false => world.fixed.remove(&place),
+            };
+            Ok(())
+        })
+    }
+
     /// It writes a line to its log.
     pub fn say(&self, name: &str, stderr: bool, text: &str) -> EngineResult<()> {
         self.on(name, "say", |world, id| {

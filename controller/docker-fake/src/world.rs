@@ -43,6 +43,8 @@ pub(super) struct World {
     pub(super) hidden: BTreeSet<String>,
     /// Paths of the host that are not there.
     pub(super) missing_paths: BTreeSet<String>,
+    /// (id of a container, path): files and folders in it that cannot be replaced.
+    pub(super) fixed: BTreeSet<(String, String)>,
     /// Containers that the engine deletes since they ended.
     pub(super) doomed: Vec<String>,
     pub(super) effects: Vec<Effect>,
@@ -73,6 +75,7 @@ impl World {
             network_ids: BTreeMap::new(),
             hidden: BTreeSet::new(),
             missing_paths: BTreeSet::new(),
+            fixed: BTreeSet::new(),
             doomed: Vec::new(),
             effects: Vec::new(),
             loads: Vec::new(),

@@ -29,7 +29,7 @@ use std::time::Duration;
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{Kind, LoadBalancer};
 use aegis_planning::load_balancer::observed::Observed;
-use aegis_planning::load_balancer::plan::{contain, plan};
+use aegis_planning::load_balancer::plan::{contain, contain_requests, plan};
 use aegis_planning::load_balancer::status::{Applied, Outcome};
 use aegis_planning::load_balancer::validate::{ValidatedLoadBalancer, validate};
 use aegis_planning::load_balancer::withdrawal::withdrawal;
@@ -140,21 +140,32 @@ impl LoadBalancerReconciler {
     }
 
     /// Where nginx could not be given what it should have: takes at least those servers out of what it has that are none
-    /// any more.
+    /// any more; where the file of TCP backends cannot be written, at least out of that of requests.
     async fn contain(&self, balancer: &ValidatedLoadBalancer, error: Error, as_known: bool) -> Failure {
-        let contained = match contain(balancer).filter(|_| error.is_of_configuration()) {
-            // Why this failed, too, is reported by the first error.
-            Some(plan) => apply::apply(&self.context, &self.memory, balancer, plan)
-                .await
-                .ok(),
-            None => None,
-        };
+        let (mut error, mut contained) = (error, None);
+        let requests = contain_requests(balancer).filter(|_| error.may_be_of_one_file());
+        let whole = contain(balancer).filter(|_| error.is_of_configuration());
+        for plan in whole.into_iter().chain(requests) {
+            match apply::apply(&self.context, &self.memory, balancer, plan).await {
+                Ok(applied) => {
+                    contained = Some(applied);
+                    break;
+                }
+                // What people have to change before the servers can go.
+                Err(other) if matches!(other.cause(), Some(nginx::Error::Misfit { .. })) => {
+                    error = other.into();
+                }
+                // Why this failed, too, is reported by the first error.
+                Err(_) => {}
+            }
+        }
+        let mut strays = balancer.strays.clone();
+        if let Some(applied) = &contained {
+            strays.retain(|stray| applied.plan.servers.contains(stray));
+        }
         Failure {
             error,
-            strays: match contained {
-                Some(_) => Vec::new(),
-                None => balancer.strays.clone(),
-            },
+            strays,
             contained,
             as_known,
         }
@@ -196,7 +207,7 @@ impl Reconciler for LoadBalancerReconciler {
             }
             Ok(Pass::Done(outcome)) => Ok(status::update(context, &balancer, *outcome).await?),
             Ok(Pass::PutOff(pause)) => Ok(Action::Requeue(pause)),
-            Err(failure) if deleting && failure.contained.is_some() => {
+            Err(failure) if deleting && failure.contained.is_some() && failure.strays.is_empty() => {
                 let (_, why) = failure.error.reason_and_message();
                 Ok(status::finalize(context, &balancer, Some(&why)).await?)
             }

@@ -8,10 +8,10 @@ use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
 use aegis_api::{ContainerId, LoadBalancerStatus, Time};
 
-use super::observed::Worker;
+use super::observed::{Worker, last_good};
 use super::render::{RenderError, Rendered, render};
 use super::validate::ValidatedLoadBalancer;
-use super::{receipts, stream};
+use super::{down, receipts, stream};
 
 /// Why there is nothing to bring to nginx.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +182,32 @@ pub fn contain(balancer: &ValidatedLoadBalancer) -> Option<Prepared> {
         return None;
     }
     Some(without_strays(&balancer.before, good, strays))
+}
+
+/// The same of the file of requests alone, for where that of TCP backends cannot be written: what that one has stays.
+pub fn contain_requests(balancer: &ValidatedLoadBalancer) -> Option<Prepared> {
+    let before = &balancer.before;
+    before.stream_config_path.as_ref()?;
+    let good = Rendered {
+        stream: None,
+        ..last_good(before)?
+    };
+    let gone = balancer.strays.iter().map(|server| server.address.as_str());
+    let requests = down::without(&good, &gone.collect());
+    if requests.revision == good.revision {
+        return None;
+    }
+    let stays = |server: &&Server| {
+        let stream = before.stream_config.as_ref();
+        stream.is_some_and(|stream| down::names(stream, &server.address))
+    };
+    let strays = balancer.strays.iter().filter(|server| !stays(server)).cloned();
+    let mut plan = without_strays(before, requests.clone(), &strays.collect::<Vec<_>>());
+    plan.rendered = Some(Rendered {
+        stream: before.stream_config.clone(),
+        ..requests
+    });
+    Some(plan)
 }
 
 /// The last good configuration, and nothing but these servers has left.

@@ -55,6 +55,11 @@ impl Error {
         }
     }
 
+    /// Whether it may lie at one of nginx's files, so that the other one can be written all the same.
+    pub(super) fn may_be_of_one_file(&self) -> bool {
+        self.is_of_configuration() || matches!(self, Self::Apply(_))
+    }
+
     /// Whether what failed left nginx as it was: it was given nothing, or refused it before it could load it.
     pub(super) fn left_nginx_alone(&self) -> bool {
         match self {

@@ -277,22 +277,32 @@ impl<'a> Nginx<'a> {
 
     /// Puts this where an nginx that does not run will read it when it is started.
     pub(super) async fn restore(&self, rendered: &Rendered) -> Result<(), Error> {
-        self.put_all(rendered, "put the last good configuration back")
-            .await
+        let step = "put the last good configuration back";
+        // One that cannot be written keeps no servers in the other one.
+        let stream = self.put_stream(rendered, step).await;
+        self.put(self.paths.config, &rendered.text, step).await?;
+        stream
     }
 
-    /// The file of TCP backends first: the other one answers with the revision of both. One of somebody else in its place stays.
+    /// The file of TCP backends first: the other one answers with the revision of both.
     async fn put_all(&self, rendered: &Rendered, step: &'static str) -> Result<(), Error> {
-        if let Some(stream) = &rendered.stream {
-            let is_ours = match self.read(&self.paths.stream).await? {
-                Some(found) => stream::is_ours(self.balancer, &found),
-                None => rendered.listening().is_some(),
-            };
-            if is_ours {
-                self.put(&self.paths.stream, stream, step).await?;
-            }
-        }
+        self.put_stream(rendered, step).await?;
         self.put(self.paths.config, &rendered.text, step).await
+    }
+
+    /// The file of TCP backends, where it is another one. One of somebody else in its place stays.
+    async fn put_stream(&self, rendered: &Rendered, step: &'static str) -> Result<(), Error> {
+        let Some(stream) = &rendered.stream else {
+            return Ok(());
+        };
+        let differs = match self.read(&self.paths.stream).await? {
+            Some(found) => found != stream.as_bytes() && stream::is_ours(self.balancer, &found),
+            None => rendered.listening().is_some(),
+        };
+        match differs {
+            true => self.put(&self.paths.stream, stream, step).await,
+            false => Ok(()),
+        }
     }
 
     /// Leaves the first of these texts that nginx accepts in the file of TCP backends that is ours, and has an nginx that runs load

@@ -579,6 +579,75 @@ async fn i8_a_tcp_backend_that_is_refused_keeps_no_stranger_in_nginx() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn i8_a_file_of_tcp_that_cannot_be_written_keeps_no_stranger_by_http() {
+    // Mounted read-only, and a mount of its own in a container without a shell.
+    for (path, why) in [
+        ("/etc/nginx/stream.d", "is mounted read-only"),
+        (STREAM_FILE, "is a mount of its own"),
+    ] {
+        for template in [None, Some("{% for x in %}")] {
+            let rig = Rig::with_tcp().await;
+            rig.pass().await.unwrap();
+            let file = rig.stream();
+            rig.engine.set_fixed("nginx", path, true).unwrap();
+            if let Some(template) = template {
+                rig.template(template);
+            }
+            rig.replace_by_a_stranger();
+            let error = rig.pass().await.unwrap_err();
+            assert!(matches!(error.on_error(), OnError::BackoffWithin(_)), "{error:?}");
+            assert_eq!(rig.served(), [rig.tcp()], "{}", rig.ready());
+            let astray = format!("nginx still sends requests of upstream db to {}", rig.tcp());
+            for part in [astray.as_str(), why, "taken out", &rig.address] {
+                assert!(rig.ready().contains(part), "{}", rig.ready());
+            }
+            assert_eq!(rig.noted(), (file, Some(STREAM_FILE.to_owned())));
+            // It is not loaded again and again.
+            let loads = rig.engine.loaded_configs().len();
+            rig.pass().await.unwrap_err();
+            assert_eq!(rig.engine.loaded_configs().len(), loads);
+            assert!(
+                rig.ready().contains(&astray) && rig.ready().contains(why),
+                "{}",
+                rig.ready()
+            );
+            rig.engine.set_fixed("nginx", path, false).unwrap();
+            rig.template(TEMPLATE);
+            rig.pass().await.unwrap();
+            assert!(rig.served().is_empty(), "{:?}", rig.served());
+        }
+
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        rig.engine.set_fixed("nginx", path, true).unwrap();
+        rig.delete().await;
+        rig.pass().await.unwrap_err();
+        assert!(rig.exists(), "nginx still listens by TCP");
+        assert_eq!(rig.served(), [rig.tcp()], "{}", rig.ready());
+
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        rig.engine.set_fixed("nginx", path, true).unwrap();
+        rig.replace_by_a_stranger();
+        rig.engine.stop_by_hand("nginx").unwrap();
+        rig.pass().await.unwrap_err();
+        assert!(rig.ready().contains(why), "{}", rig.ready());
+        rig.engine.start_by_hand("nginx").unwrap();
+        assert_eq!(rig.served(), [rig.tcp()], "{}", rig.file());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_of_tcp_that_is_as_it_should_be_is_not_written_again() {
+    let rig = Rig::with_tcp().await;
+    rig.pass().await.unwrap();
+    rig.engine.set_fixed("nginx", STREAM_FILE, true).unwrap();
+    rig.template(&format!("{TEMPLATE}\n# another\n"));
+    rig.pass().await.unwrap();
+    assert!(rig.file().ends_with("# another\n"), "{}", rig.file());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nginx_says_of_its_files_is_not_believed_where_it_is_cut() {
     let said = "# configuration file /etc/nginx/nginx.conf:\n# configuration file /etc/nginx/conf.d/upstream.conf:\n";
     for (surplus, servers) in [(0, 2), (aegis_docker::OUTPUT_LIMIT, 4)] {
