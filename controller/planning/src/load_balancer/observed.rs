@@ -168,7 +168,8 @@ pub fn taken(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Taken
 }
 
 /// The load balancer of the same container whose file this is, as far as it is another one's: who has TCP backends in it, or
-/// else who was made first of those whose spec names it.
+/// else who was made first of those whose spec names it, for requests before TCP. What is only named keeps no requests
+/// from its file.
 fn holder(path: &str, balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<String> {
     let is_written = |lb: &LoadBalancer| {
         let written = lb
@@ -177,12 +178,12 @@ fn holder(path: &str, balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Opt
             .and_then(|status| status.stream_config_path.as_ref());
         written.is_some_and(|written| is_same_path(written, path))
     };
+    let is_of_requests = |lb: &LoadBalancer| is_same_path(lb.spec.config_path.as_str(), path);
     let names = |lb: &LoadBalancer| {
-        is_same_path(lb.spec.config_path.as_str(), path)
-            || (lb.spec.has_tcp() && is_same_path(&lb.spec.stream_config_path(), path))
+        is_of_requests(lb) || (lb.spec.has_tcp() && is_same_path(&lb.spec.stream_config_path(), path))
     };
     // What is written comes first.
-    let rank = |lb: &LoadBalancer| (!is_written(lb), order(lb));
+    let rank = |lb: &LoadBalancer| (!is_written(lb), !is_of_requests(lb), order(lb));
     let others = all.iter().filter(|other| {
         other.spec.container == balancer.spec.container && (is_written(other) || names(other))
     });

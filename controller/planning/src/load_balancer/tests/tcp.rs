@@ -268,15 +268,28 @@ fn i8_a_file_of_nginx_has_one_load_balancer_and_who_has_written_it_keeps_it() {
     let claims = |of: &LoadBalancer, other: &LoadBalancer| {
         claimed_by(of, &[Arc::new(of.clone()), Arc::new(other.clone())])
     };
-    // Whose spec has it, for requests or for TCP.
-    let first = made("first", "2026-11-22T12:00:00Z", json!({}));
+    // One that only names it for TCP is refused, however old it is: the other one may have its requests there.
+    let mut first = made("first", "2026-11-22T12:00:00Z", json!({}));
     let later = made(
         "later",
         "2026-11-22T13:00:00Z",
         http("/etc/nginx//stream.d/upstream.conf"),
     );
+    assert_eq!((claims(&later, &first), claims(&first, &later)), (None, None));
+    let taken = |of: &LoadBalancer, other: &LoadBalancer| {
+        let taken = observed::taken(of, &[Arc::new(of.clone()), Arc::new(other.clone())]);
+        taken.map(|taken| (taken.field, taken.by))
+    };
+    let refused = Some(("spec.streamConfigPath".to_owned(), "later".to_owned()));
+    assert_eq!((taken(&first, &later), taken(&later, &first)), (refused, None));
+    // Once it has TCP backends there, they stay.
+    first.status = Some(LoadBalancerStatus {
+        stream_config_path: Some(live.to_owned()),
+        ..LoadBalancerStatus::default()
+    });
     assert_eq!(claims(&later, &first).as_deref(), Some("first"));
-    assert_eq!(claims(&first, &later), None);
+    assert_eq!((claims(&first, &later), taken(&first, &later)), (None, None));
+    first.status = None;
     // It has no TCP backend any more, and the file is still its own; so where the other one is older.
     let mut gone = made(
         "gone",
@@ -289,12 +302,8 @@ fn i8_a_file_of_nginx_has_one_load_balancer_and_who_has_written_it_keeps_it() {
         ..LoadBalancerStatus::default()
     });
     assert_eq!(claims(&later, &gone).as_deref(), Some("gone"));
-    let all = [Arc::new(first.clone()), Arc::new(gone)];
-    let taken = observed::taken(&first, &all).unwrap();
-    assert_eq!(
-        (taken.field.as_str(), taken.by.as_str()),
-        ("spec.streamConfigPath", "gone")
-    );
+    let refused = Some(("spec.streamConfigPath".to_owned(), "gone".to_owned()));
+    assert_eq!(taken(&first, &gone), refused);
 }
 
 #[test]
