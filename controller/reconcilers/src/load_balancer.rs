@@ -76,8 +76,31 @@ impl LoadBalancerReconciler {
         })?;
         // Before the rest is judged: of an nginx that does not run, nothing is valid.
         apply::restore(&self.context, &self.memory, balancer, &observed).await?;
-        let withdrawn = self.withdraw_tcp(balancer, &observed).await;
-        if balancer.is_deleting() && observed.refuses_path(balancer).is_some() {
+        let unproved = observed.is_unproved(balancer).then(|| observed.clone());
+        match (self.bring(balancer, observed).await, unproved) {
+            (Err(failure), Some(observed)) if balancer.is_deleting() => {
+                self.withdraw_tcp(balancer, &observed).await?;
+                let (_, why) = failure.error.reason_and_message();
+                let balancer = balancer.name();
+                tracing::info!(
+                    balancer,
+                    why,
+                    "of what is deleted nginx was proved to have nothing, and has no TCP backend"
+                );
+                Ok(Pass::Over)
+            }
+            (brought, _) => brought,
+        }
+    }
+
+    /// Judges what was observed, and has nginx serve what it should.
+    async fn bring(&self, balancer: &LoadBalancer, observed: Observed) -> Result<Pass, Failure> {
+        let is_refused = observed.refuses_path(balancer).is_some();
+        let withdrawn = match is_refused {
+            true => self.withdraw_tcp(balancer, &observed).await,
+            false => Ok(None),
+        };
+        if balancer.is_deleting() && is_refused {
             return withdrawn.map(|_| Pass::Over);
         }
         if balancer.is_deleting() && !observed.runs() {
@@ -123,7 +146,8 @@ impl LoadBalancerReconciler {
         }
     }
 
-    /// Where it may not write its file of requests: takes at least those servers out of that of TCP backends that are none any more.
+    /// Where it may not or cannot write its file of requests: takes at least those servers out of that of TCP backends that are none
+    /// any more.
     async fn withdraw_tcp(
         &self,
         balancer: &LoadBalancer,

@@ -203,6 +203,13 @@ impl Observed {
         container.is_some_and(|container| container.state == ContainerState::Running)
     }
 
+    /// Whether a file of TCP backends was noted, and nginx neither answers with a revision nor was ever proved to serve one.
+    pub fn is_unproved(&self, balancer: &LoadBalancer) -> bool {
+        let is_noted =
+            |status: &LoadBalancerStatus| status.stream_config_path.is_some() && status.revision.is_none();
+        self.served.is_none() && balancer.status.as_ref().is_some_and(is_noted)
+    }
+
     /// Why the file of requests cannot be where the spec says, human-readable.
     pub fn refuses_path(&self, balancer: &LoadBalancer) -> Option<String> {
         let (path, name) = (&balancer.spec.config_path, &balancer.spec.container);

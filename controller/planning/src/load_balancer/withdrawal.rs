@@ -1,5 +1,5 @@
-//! What becomes of TCP backends whose load balancer may not write its file of requests, with which theirs goes live otherwise: in
-//! the file that was noted for them no server stays that is none any more. Pure.
+//! What becomes of TCP backends whose load balancer may not or cannot write its file of requests, with which theirs goes live
+//! otherwise: in the file that was noted for them no server stays that is none any more. Pure.
 
 use aegis_api::load_balancer::Server;
 use aegis_api::{Kind, LoadBalancer, LoadBalancerStatus};
@@ -21,9 +21,8 @@ pub struct Withdrawal {
     pub strays: Vec<Server>,
 }
 
-/// `None` where the load balancer may write its file of requests, or nothing was noted of TCP backends.
+/// `None` where nothing was noted of TCP backends.
 pub fn withdrawal(balancer: &LoadBalancer, observed: &Observed) -> Option<Withdrawal> {
-    observed.refuses_path(balancer)?;
     let (status, container) = (balancer.status.as_ref()?, observed.container.as_ref()?);
     status.stream_config_path.as_ref()?;
     let none = NONE.to_owned();

@@ -76,6 +76,18 @@ impl Rig {
         self.edit(json!({"configPath": FILE, "backends": both()})).await;
     }
 
+    /// As where the first pass was cut short.
+    async fn claimed(&self) {
+        let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
+        let uid = lb.metadata.uid.clone().unwrap();
+        let finalizers = vec![LOAD_BALANCER_FINALIZER.to_owned()];
+        let store = &self.context.store;
+        store
+            .set_finalizers::<LoadBalancer>("lb", &uid, finalizers)
+            .await
+            .unwrap();
+    }
+
     /// Where nginx has `web` by TCP.
     fn tcp(&self) -> String {
         self.address.replace(":8000", ":8001")
@@ -340,6 +352,56 @@ async fn i8_a_deleted_load_balancer_that_may_not_write_its_file_of_requests_leav
         rig.pass().await.unwrap();
         assert_eq!((rig.exists(), rig.stream().as_deref()), (false, Some(NONE)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_load_balancer_whose_tcp_backends_were_never_proved_can_be_deleted_and_leaves_no_listener() {
+    let breaks: [fn(&Rig); 2] = [
+        |_| {},
+        |rig| std::fs::remove_file(rig.templates.path().join("nginx-upstream.conf.tera")).unwrap(),
+    ];
+    for (index, break_it) in breaks.into_iter().enumerate() {
+        let rig = Rig::unconfigured().await;
+        rig.stream_template(STREAM_TEMPLATE);
+        rig.template("server { listen 80; }");
+        rig.backends(both()).await;
+        rig.pass().await.unwrap_err();
+        assert_eq!(
+            rig.noted(),
+            (None, Some(STREAM_FILE.to_owned())),
+            "{}",
+            rig.ready()
+        );
+        assert_eq!(rig.served(), [rig.tcp()]);
+        break_it(&rig);
+        rig.delete().await;
+        rig.pass().await.unwrap();
+        assert_eq!(
+            (rig.exists(), rig.stream().as_deref()),
+            (false, Some(NONE)),
+            "{index}"
+        );
+        assert!(rig.served().is_empty(), "{:?}", rig.served());
+    }
+    // nginx reads its file of requests no more, and then refuses everything.
+    let rig = Rig::unconfigured().await;
+    rig.leave_stream("10.9.9.9:1").await;
+    rig.claimed().await;
+    let main =
+        "events { }\nhttp {\n    include sites/*.conf;\n}\nstream {\n    include stream.d/*.conf;\n}\n";
+    rig.main(main).await;
+    rig.delete().await;
+    rig.put("/etc/nginx/stream.d/zz.conf", "invalid_directive on;\n")
+        .await;
+    rig.pass().await.unwrap_err();
+    assert!(
+        rig.exists() && rig.ready().contains("invalid_directive"),
+        "{}",
+        rig.ready()
+    );
+    rig.put("/etc/nginx/stream.d/zz.conf", "").await;
+    rig.pass().await.unwrap();
+    assert_eq!((rig.exists(), rig.stream().as_deref()), (false, Some(NONE)));
 }
 
 #[tokio::test(start_paused = true)]
