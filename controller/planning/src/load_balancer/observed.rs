@@ -74,7 +74,8 @@ pub struct Observed {
     pub address: Option<SocketAddr>,
     /// The revision nginx serves now; `None` if it does not answer with one.
     pub served: Option<String>,
-    /// A configuration of ours lies where nginx reads it, or may, and the status speaks of none: nginx may serve its servers.
+    /// A configuration of ours lies where nginx reads it, or may, and the status speaks of none, or of none of TCP backends: nginx may
+    /// serve its servers.
     pub leftover: bool,
     /// What should lie where nginx reads it until there is something better: the last good configuration; while nginx does
     /// not run, without servers whose addresses are not theirs any more, for it would start with them.

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use aegis_api::observed::{ContainerDetails, ContainerState};
-use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Time, Workload};
+use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, LoadBalancerStatus, Time, Workload};
 use aegis_docker::EngineError;
 use aegis_planning::load_balancer::home;
 use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, claimed_by, file, taken};
@@ -73,8 +73,11 @@ pub(super) async fn dereference(
         (Some(nginx), Some(address)) => nginx.served(address, proved).await,
         _ => None,
     };
+    let unproved_tcp =
+        |status: &LoadBalancerStatus| status.stream_config_path.is_some() && status.stream_config.is_none();
     let leftover = match (&nginx, running) {
         (Some(nginx), Some(_)) if proved.is_none() => nginx.may_have_ours().await,
+        (Some(nginx), Some(_)) if status.is_some_and(unproved_tcp) => nginx.may_have_tcp().await,
         _ => false,
     };
     let workloads = workloads(context, balancer);

@@ -148,11 +148,15 @@ impl<'a> Nginx<'a> {
 
     /// Whether a configuration of ours lies where nginx reads it, or may.
     pub(super) async fn may_have_ours(&self) -> bool {
-        let is_listening = |file: &[u8]| stream::is_listening(self.balancer, file);
         let http = self.installed().await;
+        http.map_or(true, |file| file.as_deref().is_some_and(is_configuration)) || self.may_have_tcp().await
+    }
+
+    /// The same of TCP backends alone.
+    pub(super) async fn may_have_tcp(&self) -> bool {
+        let is_listening = |file: &[u8]| stream::is_listening(self.balancer, file);
         let stream = self.read(&self.paths.stream).await;
-        http.map_or(true, |file| file.as_deref().is_some_and(is_configuration))
-            || stream.map_or(true, |file| file.as_deref().is_some_and(is_listening))
+        stream.map_or(true, |file| file.as_deref().is_some_and(is_listening))
     }
 
     /// Whether our files are these, where nginx reads them. Works on a stopped container, too.
@@ -281,28 +285,39 @@ impl<'a> Nginx<'a> {
         // One that cannot be written keeps no servers in the other one.
         let stream = self.put_stream(rendered, step).await;
         self.put(self.paths.config, &rendered.text, step).await?;
-        stream
+        stream.map(|_| ())
     }
 
-    /// The file of TCP backends first: the other one answers with the revision of both.
+    /// The file of TCP backends first: the other one answers with the revision of both. Where that one cannot be written, the first
+    /// is again what it was: nginx would have it, beside the other one of before, as soon as it is started again.
     async fn put_all(&self, rendered: &Rendered, step: &'static str) -> Result<(), Error> {
-        self.put_stream(rendered, step).await?;
-        self.put(self.paths.config, &rendered.text, step).await
+        let replaced = self.put_stream(rendered, step).await?;
+        fault::point("balancer/between-writes");
+        let put = self.put(self.paths.config, &rendered.text, step).await;
+        if let (Err(_), Some(before)) = (&put, replaced) {
+            self.put(&self.paths.stream, &before, step).await?;
+        }
+        put
     }
 
-    /// The file of TCP backends, where it is another one. One of somebody else in its place stays.
-    async fn put_stream(&self, rendered: &Rendered, step: &'static str) -> Result<(), Error> {
+    /// The file of TCP backends, where it is another one; answers what was there then. One of somebody else in its place stays.
+    async fn put_stream(&self, rendered: &Rendered, step: &'static str) -> Result<Option<String>, Error> {
         let Some(stream) = &rendered.stream else {
-            return Ok(());
+            return Ok(None);
         };
-        let differs = match self.read(&self.paths.stream).await? {
-            Some(found) => found != stream.as_bytes() && stream::is_ours(self.balancer, &found),
+        let found = self.read(&self.paths.stream).await?;
+        let differs = match &found {
+            Some(found) => found != stream.as_bytes() && stream::is_ours(self.balancer, found),
             None => rendered.listening().is_some(),
         };
-        match differs {
-            true => self.put(&self.paths.stream, stream, step).await,
-            false => Ok(()),
+        if !differs {
+            return Ok(None);
         }
+        self.put(&self.paths.stream, stream, step).await?;
+        Ok(Some(match found {
+            Some(found) => String::from_utf8_lossy(&found).into_owned(),
+            None => stream::NONE.to_owned(),
+        }))
     }
 
     /// Leaves the first of these texts that nginx accepts in the file of TCP backends that is ours, and has an nginx that runs load

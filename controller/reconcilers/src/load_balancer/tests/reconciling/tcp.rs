@@ -700,6 +700,49 @@ async fn i8_a_file_of_tcp_that_cannot_be_written_keeps_no_stranger_by_http() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn i8_a_file_of_tcp_goes_back_where_that_of_http_cannot_be_written() {
+    let rig = Rig::with_tcp().await;
+    let http = rig.file();
+    rig.engine.set_fixed("nginx", FILE, true).unwrap();
+    rig.pass().await.unwrap_err();
+    assert!(rig.ready().contains("is a mount of its own"), "{}", rig.ready());
+    assert_eq!((rig.file(), rig.stream().as_deref()), (http, Some(NONE)));
+    assert_eq!(rig.noted(), (None, Some(STREAM_FILE.to_owned())));
+
+    let rig = Rig::with_tcp().await;
+    rig.pass().await.unwrap();
+    let files = (rig.file(), rig.stream());
+    rig.engine.set_fixed("nginx", FILE, true).unwrap();
+    rig.edit(json!({"algorithm": "LeastConn"})).await;
+    rig.pass().await.unwrap_err();
+    assert_eq!((rig.file(), rig.stream()), files);
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_where_no_status_speaks_of_the_file_of_tcp_none_of_its_servers_is_released() {
+    for (left, released) in [(true, 0), (false, 1)] {
+        let rig = Rig::new().await;
+        rig.second().await;
+        rig.leaves("2026-11-22T11:59:58Z").await;
+        rig.pass().await.unwrap();
+        let status = rig.status();
+        assert!(status.servers.len() == 1 && status.revision.is_some());
+        if left {
+            rig.leave_stream(&rig.tcp()).await;
+        }
+        let status = LoadBalancerStatus {
+            draining: Vec::new(),
+            releases: Vec::new(),
+            ..rig.status()
+        };
+        rig.set_status(status).await;
+        rig.template("{% for x in %}");
+        rig.pass().await.unwrap_err();
+        assert_eq!(rig.releases().len(), released, "{left}: {:?}", rig.releases());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_of_tcp_that_is_as_it_should_be_is_not_written_again() {
     let rig = Rig::with_tcp().await;
     rig.pass().await.unwrap();
