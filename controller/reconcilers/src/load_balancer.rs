@@ -95,16 +95,13 @@ impl LoadBalancerReconciler {
 
     /// Judges what was observed, and has nginx serve what it should.
     async fn bring(&self, balancer: &LoadBalancer, observed: Observed) -> Result<Pass, Failure> {
-        let is_refused = observed.refuses_path(balancer).is_some();
-        let withdrawn = match is_refused {
+        let is_last = balancer.is_deleting() && !observed.runs();
+        let withdrawn = match is_last || observed.refuses_path(balancer).is_some() {
             true => self.withdraw_tcp(balancer, &observed).await,
             false => Ok(None),
         };
-        if balancer.is_deleting() && is_refused {
+        if is_last || (balancer.is_deleting() && observed.refuses_path(balancer).is_some()) {
             return withdrawn.map(|_| Pass::Over);
-        }
-        if balancer.is_deleting() && !observed.runs() {
-            return Ok(Pass::Over);
         }
         let proved = balancer
             .status

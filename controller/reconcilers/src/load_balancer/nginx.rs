@@ -332,7 +332,11 @@ impl<'a> Nginx<'a> {
         revision: &str,
     ) -> Result<&'t str, Error> {
         let (path, step) = (&self.paths.stream, "take TCP backends out");
-        let found = self.read(path).await?;
+        let found = match self.read(path).await {
+            // One that is on its way out, for example, shows its files no more.
+            Err(_) if !runs => None,
+            found => found?,
+        };
         let ours = found.filter(|found| stream::is_listening(self.balancer, found));
         let texts: Vec<&str> = match ours {
             Some(_) => texts.iter().map(String::as_str).collect(),

@@ -405,6 +405,23 @@ async fn i8_a_load_balancer_whose_tcp_backends_were_never_proved_can_be_deleted_
 }
 
 #[tokio::test(start_paused = true)]
+async fn i8_a_load_balancer_that_is_deleted_while_nginx_is_stopped_leaves_no_listener() {
+    let rig = Rig::with_tcp().await;
+    rig.pass().await.unwrap();
+    let never = Rig::unconfigured().await;
+    never.leave_stream("10.9.9.9:1").await;
+    never.claimed().await;
+    for rig in [rig, never] {
+        rig.engine.stop_by_hand("nginx").unwrap();
+        rig.delete().await;
+        rig.pass().await.unwrap();
+        assert_eq!((rig.exists(), rig.stream().as_deref()), (false, Some(NONE)));
+        rig.engine.start_by_hand("nginx").unwrap();
+        assert!(rig.served().is_empty(), "{:?}", rig.served());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn i8_a_load_balancer_that_may_not_write_its_file_of_requests_keeps_no_stranger_by_tcp() {
     for to_another in [true, false] {
         let rig = Rig::blocked(to_another).await;
