@@ -43,6 +43,8 @@ impl Error {
     pub(super) fn is_of_configuration(&self) -> bool {
         match self {
             Self::Validate { .. } | Self::Plan { .. } => true,
+            // What nginx has already is loaded without such a note.
+            Self::Apply(apply::Error::Note(_)) => true,
             Self::Apply(error) => match error.cause() {
                 Some(
                     nginx::Error::Refused { .. }

@@ -57,6 +57,15 @@ async fn i8_what_was_said_before_a_failure_drains_no_server() {
     assert!(status.held.is_empty() && status.releases.is_empty(), "{status:?}");
 }
 
+#[test]
+fn i8_a_file_of_tcp_that_cannot_be_noted_is_no_reason_to_keep_a_stranger_by_http() {
+    let (kind, name) = ("LoadBalancer".to_owned(), "lb".to_owned());
+    let source = aegis_runtime::store::StoreError::NotFound { kind, name };
+    let balancer = "lb".to_owned();
+    let note = apply::Error::Note(super::status::Error::Store { balancer, source });
+    assert!(Error::from(note).is_of_configuration());
+}
+
 #[tokio::test(start_paused = true)]
 async fn i8_a_neighbour_that_a_person_renamed_is_not_judged_twice() {
     let engine = FakeEngine::default();
