@@ -89,6 +89,11 @@ pub fn taken(files: &[(String, String)], ports: &[(String, u16)]) -> Option<Stri
     })
 }
 
+/// Whether a server of this file listens on this TCP port.
+pub(crate) fn listens(text: &str, port: u16) -> bool {
+    !servers("", text, port).is_empty()
+}
+
 fn neighbours(files: &[(String, String)], port: u16) -> Vec<Neighbour> {
     let found = files.iter().flat_map(|(path, text)| servers(path, text, port));
     found.collect()

@@ -12,7 +12,7 @@ use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, LoadBalancerS
 use super::home::{Endpoints, is_home};
 use super::http2::Http2;
 use super::render::Rendered;
-use super::{connections, down, hold, http2, idle, stream};
+use super::{connections, down, hold, http2, idle, neighbours, stream};
 
 /// One nginx worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +131,8 @@ pub fn taken(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Taken
         .filter(|other| other.spec.container == balancer.spec.container && order(other) < order(balancer))
         .collect();
     earlier.sort_by_key(|other| order(other));
+    let revision = |status: &LoadBalancerStatus| status.revision.is_some();
+    let is_new = !balancer.status.as_ref().is_some_and(revision);
     let of = |other: &LoadBalancer| {
         let backends = balancer.spec.backends.iter().enumerate();
         let upstreams = backends.map(|(index, backend)| {
@@ -140,9 +142,14 @@ pub fn taken(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Taken
             (is_theirs, field, format!("upstream {}", backend.upstream))
         });
         let theirs = other.spec.ports();
+        let of_tcp = other.spec.tcp_ports();
         let ports = balancer.spec.ports();
         let ports = ports.into_iter().map(|(field, port)| {
-            let is_theirs = theirs.iter().any(|(_, their)| *their == port);
+            // One of TCP that nginx was not proved to listen on takes it from no load balancer that serves.
+            let is_theirs = match of_tcp.iter().any(|(_, their)| *their == port) {
+                true => is_new || listens(other, port),
+                false => theirs.iter().any(|(_, their)| *their == port),
+            };
             (is_theirs, field, format!("port {port}"))
         });
         let mut both = upstreams.chain(ports).filter(|(is_theirs, ..)| *is_theirs);
@@ -166,6 +173,13 @@ pub fn taken(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Taken
             by,
         })
     })
+}
+
+/// Whether nginx was proved to listen on this port for its TCP backends.
+fn listens(balancer: &LoadBalancer, port: u16) -> bool {
+    let status = balancer.status.as_ref();
+    let file = status.and_then(|status| status.stream_config.as_deref());
+    file.is_some_and(|file| neighbours::listens(file, port))
 }
 
 /// The load balancer of the same container whose file this is, as far as it is another one's: who has TCP backends in it, or

@@ -247,6 +247,40 @@ fn an_nginx_without_the_module_and_ports_that_are_taken_are_said() {
 }
 
 #[test]
+fn i9_a_wrong_port_of_an_earlier_load_balancer_stops_none_that_serves() {
+    let named = |name: &str, mut lb: LoadBalancer| {
+        lb.metadata.name = Some(name.to_owned());
+        lb
+    };
+    let mut later = named(
+        "later",
+        serving_it(&balancer(), world(vec![row("a", "10.0.0.1", Health::Healthy)])),
+    );
+    for backend in &mut later.spec.backends {
+        backend.upstream = "web2".parse().unwrap();
+    }
+    let mut first = named("first", both());
+    first.spec.port = 81;
+    first.spec.backends[1].listen_port = Some(later.spec.port);
+    let taken = |later: &LoadBalancer, first: &LoadBalancer| {
+        let all = [Arc::new(first.clone()), Arc::new(later.clone())];
+        observed::taken(later, &all).map(|taken| (taken.field, taken.what))
+    };
+    let port = Some(("spec.port".to_owned(), "port 80".to_owned()));
+    assert_eq!(taken(&later, &first), None);
+    // So where what is proved of it is another port.
+    let status = serving_it(&both(), ready()).status;
+    first.status = status;
+    assert_eq!(taken(&later, &first), None);
+    // What nginx listens on is its own, and one that is yet to come gives way.
+    first.status.as_mut().unwrap().stream_config = Some("server { listen 80; }".to_owned());
+    assert_eq!(taken(&later, &first), port);
+    first.status = None;
+    later.status = None;
+    assert_eq!(taken(&later, &first), port);
+}
+
+#[test]
 fn i8_a_file_of_nginx_has_one_load_balancer_and_who_has_written_it_keeps_it() {
     let made = |name: &str, at: &str, fields: Value| {
         let mut lb = both();
