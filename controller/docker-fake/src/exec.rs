@@ -101,7 +101,7 @@ impl World {
                     let said = format!(
                         "nginx: the configuration file {main} syntax is ok\nnginx: configuration file {main} test is successful\n"
                     );
-                    let output = if has("-T") { said + &config.text } else { said };
+                    let output = if has("-T") { said + &config.dump } else { said };
                     ExecOutput { exit_code: 0, output }
                 }
                 Err(complaint) => {

@@ -19,6 +19,8 @@ type Files = BTreeMap<String, Vec<u8>>;
 pub(crate) struct Config {
     pub(crate) upstreams: BTreeMap<String, Vec<String>>,
     pub(crate) text: String,
+    /// The same, each file below its path, as `nginx -T` prints them.
+    pub(crate) dump: String,
     servers: Vec<Directive>,
 }
 
@@ -57,6 +59,8 @@ impl Config {
             .ok_or_else(|| format!("open() \"{file}\" failed (2: No such file or directory)"))?;
         let text = String::from_utf8_lossy(content);
         self.text.push_str(&text);
+        self.dump
+            .push_str(&format!("# configuration file {file}:\n{text}\n"));
         let tree = parse(file, &text)?;
         self.expand(files, tree, folder, depth)
     }

@@ -387,10 +387,22 @@ async fn stage(
     balancer: &ValidatedLoadBalancer,
     rendered: &Rendered,
 ) -> Result<Option<Checked>, nginx::Error> {
+    let is_first = balancer.before.stream_config_path.is_none();
+    let live = match is_first {
+        // The file of TCP backends is not there yet.
+        true => &Rendered {
+            stream: None,
+            ..rendered.clone()
+        },
+        false => rendered,
+    };
     match nginx.test_staged(rendered).await {
         Err(nginx::Error::Misfit { .. })
-            if balancer.good.is_some() && nginx.reads_live(rendered).await == Some(true) =>
+            if balancer.good.is_some() && nginx.reads_live(live).await == Some(true) =>
         {
+            if is_first {
+                nginx.see_stream_include(rendered).await?;
+            }
             Ok(None)
         }
         staged => staged.map(Some),

@@ -73,6 +73,24 @@ impl Nginx<'_> {
         }
     }
 
+    /// That a file of TCP backends which is not there yet would be read, from a port that is free.
+    pub(in crate::load_balancer) async fn see_stream_include(
+        &self,
+        rendered: &Rendered,
+    ) -> Result<(), Error> {
+        if rendered.listening().is_none() {
+            return Ok(());
+        }
+        let places = self.places(&self.paths.stream, true);
+        let main = self.main().await?;
+        main_with_staged(&main, places, &[]).map_err(|why| self.misfit(&why.to_string()))?;
+        self.beside(places).await??;
+        match neighbours::taken(&self.others().await, &self.tcp_ports) {
+            Some(why) => Err(self.misfit(&why)),
+            None => Ok(()),
+        }
+    }
+
     fn places<'b>(&'b self, path: &'b str, is_stream: bool) -> Places<'b> {
         let (folder, file) = split(path);
         Places {

@@ -784,6 +784,53 @@ async fn what_nginx_says_of_its_files_is_not_believed_where_it_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tcp_is_added_where_http_is_included_through_an_include_of_an_include() {
+    let included = "events { }\nhttp {\n    include sites.conf;\n}\n";
+    let stream = "stream {\n    include stream.d/*.conf;\n}\n";
+    let nested = async || {
+        let rig = Rig::with_tcp().await;
+        rig.put("/etc/nginx/sites.conf", "include conf.d/*.conf;\n").await;
+        rig.main(&format!("{included}{stream}")).await;
+        rig
+    };
+    let rig = nested().await;
+    rig.pass().await.unwrap();
+    assert!(rig.served().contains(&rig.tcp()), "{:?}", rig.served());
+    assert!(rig.ready().starts_with("True"), "{}", rig.ready());
+
+    // What is missing is said before a file is touched.
+    let rig = nested().await;
+    let http = rig.file();
+    rig.main(included).await;
+    rig.pass().await.unwrap_err();
+    let words = "add `stream { include /etc/nginx/stream.d/*.conf; }` to /etc/nginx/nginx.conf";
+    assert!(rig.ready().contains(words), "{}", rig.ready());
+    assert_eq!(
+        (rig.file(), rig.stream(), rig.noted()),
+        (http.clone(), None, (None, None))
+    );
+    let rig = nested().await;
+    rig.put("/etc/nginx/sites-tcp.conf", "server { listen 5432; }\n")
+        .await;
+    rig.main(&format!(
+        "{included}stream {{\n    include sites-tcp.conf;\n    include stream.d/*.conf;\n}}\n"
+    ))
+    .await;
+    rig.pass().await.unwrap_err();
+    let words = "/etc/nginx/sites-tcp.conf:1 listens on port 5432 already";
+    assert!(rig.ready().contains(words), "{}", rig.ready());
+    assert_eq!(rig.stream(), None);
+
+    // What nginx refuses in its place goes back.
+    let rig = nested().await;
+    let http = rig.file();
+    rig.stream_template("upstream db { }");
+    rig.pass().await.unwrap_err();
+    assert!(rig.ready().contains("ConfigRefused"), "{}", rig.ready());
+    assert_eq!((rig.file(), rig.stream().as_deref()), (http, Some(NONE)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_of_tcp_is_read_however_nginx_writes_its_path() {
     let rig = Rig::with_tcp().await;
     rig.pass().await.unwrap();
