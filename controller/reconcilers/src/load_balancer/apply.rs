@@ -230,6 +230,8 @@ async fn configure(
         }
     };
     if let Err(error) = loaded.await {
+        // Before it is loaded again.
+        let error = nginx.with_unbound_port(error, at).await;
         put_back(&nginx, balancer, rendered).await?;
         return Err(failed(error));
     }

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aegis_api::Time;
 use aegis_planning::load_balancer::REVISION_PATH;
 use aegis_planning::load_balancer::observed::Worker;
 use aegis_planning::load_balancer::render::is_revision;
+use futures::StreamExt;
 
 use super::{Error, Nginx};
 use crate::fault;
@@ -19,6 +21,9 @@ const ASK_AGAIN: u32 = 8;
 const ASK_PAUSE: Duration = Duration::from_millis(20);
 /// How long nginx may take to serve what it was signalled to load.
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
+/// How long its log may take to say why it does not, and how many of its last lines are read.
+const LOG_WITHIN: Duration = Duration::from_secs(2);
+const LOG_LINES: u32 = 500;
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// nginx tells its old workers to end 100 ms after the new ones were started, so that is when most proofs come.
 const LAST_LOOK: Duration = Duration::from_millis(10);
@@ -124,6 +129,48 @@ impl Nginx<'_> {
             (answer.status == 200 && is_revision(text)).then(|| text.to_owned())
         };
         futures::future::join_all((0..ASK_AT_ONCE).map(|_| ask())).await
+    }
+
+    /// The same, where nginx's log since it was to load its files says that another process has a port of its TCP backends:
+    /// `nginx -t` does not find that out.
+    pub(in crate::load_balancer) async fn with_unbound_port(&self, error: Error, since: Time) -> Error {
+        let (balancer, revision, message) = match error {
+            Error::Unproved {
+                balancer,
+                revision,
+                message,
+            } if !self.tcp_ports.is_empty() => (balancer, revision, message),
+            error => return error,
+        };
+        let found = tokio::time::timeout(LOG_WITHIN, self.unbound_port(since)).await;
+        let message = match found.ok().flatten() {
+            Some((field, port)) => format!(
+                "another process listens on port {port} where nginx runs: give {field} another one; {message}"
+            ),
+            None => message,
+        };
+        Error::Unproved {
+            balancer,
+            revision,
+            message,
+        }
+    }
+
+    /// A port of its TCP backends, with its field, on which nginx has logged since that it cannot listen.
+    async fn unbound_port(&self, since: Time) -> Option<&(String, u16)> {
+        let mut lines = self.log(since, LOG_LINES).await.ok()?;
+        while let Some(Ok(line)) = lines.next().await {
+            let unbound = |port: &u16| {
+                let (_, rest) = line.text.split_once("bind() to ")?;
+                let (address, _) = rest.split_once(" failed")?;
+                address.ends_with(&format!(":{port}")).then_some(())
+            };
+            let mut ports = self.tcp_ports.iter();
+            if let Some(found) = ports.find(|(_, port)| unbound(port).is_some()) {
+                return Some(found);
+            }
+        }
+        None
     }
 
     /// It still serves another revision, or answers with none.

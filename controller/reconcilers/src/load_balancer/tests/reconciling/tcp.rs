@@ -831,6 +831,30 @@ async fn tcp_is_added_where_http_is_included_through_an_include_of_an_include() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_port_of_tcp_that_another_process_has_is_named() {
+    for (line, is_named) in [
+        ("bind() to 0.0.0.0:5432 failed (98: Address already in use)", true),
+        ("bind() to [::]:5432 failed (98: Address already in use)", true),
+        (
+            "bind() to 0.0.0.0:15432 failed (98: Address already in use)",
+            false,
+        ),
+        ("still could not bind()", false),
+    ] {
+        let rig = Rig::with_tcp().await;
+        let answer = aegis_api::observed::ExecOutput::default();
+        rig.engine.answer_exec("nginx", "reload", answer);
+        let line = format!("2026/11/22 12:00:00 [emerg] 1#1: {line}");
+        rig.engine.say("nginx", true, &line).unwrap();
+        rig.pass().await.unwrap_err();
+        let words = "another process listens on port 5432 where nginx runs: give spec.backends[1].listenPort another one";
+        let ready = rig.ready();
+        assert!(ready.contains("ReloadUnproved"), "{ready}");
+        assert_eq!(ready.contains(words), is_named, "{line}: {ready}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_of_tcp_is_read_however_nginx_writes_its_path() {
     let rig = Rig::with_tcp().await;
     rig.pass().await.unwrap();
