@@ -129,8 +129,9 @@ pub(super) fn path_rules(spec: &LoadBalancerSpec, path: &str, out: &mut Vec<Fiel
     let stream = spec.stream_config_path();
     let is_written = spec.has_tcp() || spec.stream_config_path.is_some();
     let why = match () {
+        () if !is_written => return,
         () if !stream.ends_with(".conf") => "must end in '.conf'",
-        () if is_written && is_same_path(&stream, spec.main_config_path.as_str()) => {
+        () if is_same_path(&stream, spec.main_config_path.as_str()) => {
             "must be another file than spec.mainConfigPath, which includes it"
         }
         () if spec.has_tcp() && is_same_path(folder(&stream), folder(spec.config_path.as_str())) => {
@@ -217,6 +218,13 @@ mod tests {
                 "{path}"
             );
         }
+        let named = |fields: Value| complaints(&fields, &json!([backend("web", &json!({}))]));
+        let http = named(json!({"configPath": "/etc/nginx/conf.d/front"}));
+        assert!(!http.contains(&"spec.streamConfigPath".to_owned()), "{http:?}");
+        assert_eq!(
+            named(json!({"streamConfigPath": "/etc/nginx/stream.d/tcp"})),
+            ["spec.streamConfigPath"]
+        );
         let spec = json!({"backends": db, "configPath": "/srv/conf.d/front.conf"});
         let spec: LoadBalancerSpec = serde_json::from_value(spec).unwrap();
         assert_eq!(spec.stream_config_path(), "/etc/nginx/stream.d/front.conf");
