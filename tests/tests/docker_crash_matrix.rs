@@ -270,6 +270,7 @@ async fn dying_between_any_two_steps_of_a_rollout_makes_and_removes_each_replica
 async fn dying_between_any_two_steps_of_a_new_configuration_fails_no_request_i1_i2_i8() {
     let points = [
         "balancer/before-write",
+        "balancer/between-writes",
         "balancer/after-write",
         "balancer/before-reload",
         "balancer/before-proof",

@@ -309,9 +309,17 @@ async fn other_servers_are_brought_to_nginx_by_one_command() {
 #[tokio::test(start_paused = true)]
 async fn i8_what_a_dead_controller_left_behind_is_never_put_back() {
     let mut loaded = Loaded::new(FakeOptions::default()).await;
-    let done = loaded.bring_where(two(), false).await;
-    let written = done.iter().filter(|op| **op == Op::PutFiles).count();
-    assert_eq!(written, 2, "it is staged, and then in its place: {done:?}");
+    // It is staged, with what is asked of nginx and the removal, and then put in its place and loaded.
+    let steps = [
+        Op::PutFiles,
+        Op::Exec,
+        Op::Exec,
+        Op::Exec,
+        Op::PutFiles,
+        Op::Exec,
+        Op::Reload,
+    ];
+    assert_eq!(loaded.bring_where(two(), false).await, steps);
 }
 
 #[tokio::test(start_paused = true)]

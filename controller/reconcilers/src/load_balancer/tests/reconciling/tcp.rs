@@ -1,5 +1,6 @@
 //! TCP backends, whose file goes live with that of HTTP or not at all.
 
+use aegis_docker_fake::When;
 use aegis_planning::load_balancer::stream::NONE;
 use aegis_planning::load_balancer::testing::STREAM_TEMPLATE;
 use serde_json::{Value, json};
@@ -733,6 +734,49 @@ async fn i8_a_file_of_tcp_goes_back_where_that_of_http_cannot_be_written() {
     rig.edit(json!({"algorithm": "LeastConn"})).await;
     rig.pass().await.unwrap_err();
     assert_eq!((rig.file(), rig.stream()), files);
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_crash_between_both_files_is_repaired() {
+    let crashed = async || {
+        let rig = Rig::with_tcp().await;
+        rig.pass().await.unwrap();
+        let (http, stream) = (rig.file(), rig.stream());
+        rig.second().await;
+        let writes = std::sync::atomic::AtomicUsize::new(0);
+        let second = move |op: &str, when| {
+            (op, when) == (Op::PutFiles.as_str(), When::Before)
+                && writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1
+        };
+        rig.engine.on_operation(Some(std::sync::Arc::new(second)));
+        let pass = tokio::time::timeout(std::time::Duration::from_secs(60), rig.pass());
+        assert!(pass.await.is_err());
+        rig.engine.on_operation(None);
+        assert!(rig.file() == http && rig.stream() != stream, "between both");
+        let next = LoadBalancerReconciler::new(rig.context.clone());
+        (
+            Rig {
+                reconciler: next,
+                ..rig
+            },
+            stream,
+        )
+    };
+    let (rig, _) = crashed().await;
+    rig.pass().await.unwrap();
+    assert_eq!(rig.served().len(), 4, "{:?}", rig.served());
+    assert_eq!(rig.noted().0, rig.stream());
+    // nginx does not run any more, or nothing can be rendered: what no status speaks of is taken out.
+    let (rig, stream) = crashed().await;
+    rig.engine.stop_by_hand("nginx").unwrap();
+    rig.pass().await.unwrap_err();
+    assert_eq!(rig.stream(), stream);
+    let (rig, _) = crashed().await;
+    rig.template("{% for x in %}");
+    rig.replace_by_a_stranger();
+    rig.pass().await.unwrap_err();
+    assert!(rig.served().is_empty(), "{:?}", rig.served());
+    assert_eq!(rig.tcp_servers(), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
