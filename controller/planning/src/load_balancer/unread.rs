@@ -1,17 +1,25 @@
 //! What the spec says and a template of one's own does not read: it has no effect, which the condition `Ready` says. Pure.
 
 use aegis_api::LoadBalancerSpec;
-use aegis_api::load_balancer::{Algorithm, Protocol};
+use aegis_api::load_balancer::{Algorithm, Backend, Protocol};
 
 use super::syntax::mentions;
 
 /// The fields that are set and have no effect, human-readable; `None` where all have one. `waits`: requests would wait for a
-/// server.
-pub(crate) fn unread(spec: &LoadBalancerSpec, waits: bool, template: &str) -> Option<String> {
-    let backend = |is_set: fn(&aegis_api::load_balancer::Backend) -> bool| {
-        let mut backends = spec.backends.iter();
+/// server. `stream`: the template of TCP backends, where there are any.
+pub(crate) fn unread(
+    spec: &LoadBalancerSpec,
+    waits: bool,
+    template: &str,
+    stream: Option<&str>,
+) -> Option<String> {
+    let is_tcp = |backend: &&Backend| backend.protocol == Protocol::Tcp;
+    let backend = |is_set: fn(&Backend) -> bool| {
+        let mut backends = spec.backends.iter().filter(|backend| !is_tcp(backend));
         backends.any(is_set)
     };
+    let is_weighted = |backend: &Backend| backend.weight != 1 || backend.slow_start.is_some();
+    let is_balanced = spec.algorithm != Algorithm::default();
     let fields = [
         (waits, "holdRequests", "hold"),
         (
@@ -27,12 +35,8 @@ pub(crate) fn unread(spec: &LoadBalancerSpec, waits: bool, template: &str) -> Op
             "trustedProxies",
             "trusted_proxies",
         ),
-        (spec.algorithm != Algorithm::default(), "algorithm", "algorithm"),
-        (
-            backend(|backend| backend.weight != 1 || backend.slow_start.is_some()),
-            "backends[].weight or slowStart",
-            "weight",
-        ),
+        (is_balanced && backend(|_| true), "algorithm", "algorithm"),
+        (backend(is_weighted), "backends[].weight or slowStart", "weight"),
         (
             backend(|backend| backend.path.is_some()),
             "backends[].path",
@@ -44,15 +48,43 @@ pub(crate) fn unread(spec: &LoadBalancerSpec, waits: bool, template: &str) -> Op
             "buffering",
         ),
     ];
-    let unread: Vec<String> = fields
-        .into_iter()
-        .filter(|(is_set, _, value)| *is_set && !mentions(template, value))
-        .map(|(_, field, value)| format!("spec.{field} ({value})"))
-        .collect();
-    (!unread.is_empty()).then(|| {
-        let fields = unread.join(", ");
-        format!("without effect, for the template does not use the value in brackets: {fields}")
-    })
+    let tcp: Vec<&Backend> = spec.backends.iter().filter(is_tcp).collect();
+    let of_tcp = [
+        (spec.ipv6, "ipv6", "ipv6"),
+        // That of a URI is none of TCP's.
+        (
+            is_balanced && spec.algorithm != Algorithm::UriHash,
+            "algorithm",
+            "algorithm",
+        ),
+        (
+            tcp.iter().any(|backend| is_weighted(backend)),
+            "backends[].weight or slowStart",
+            "weight",
+        ),
+        (
+            tcp.iter().any(|backend| backend.idle_timeout.is_some()),
+            "backends[].idleTimeout",
+            "idle_timeout_secs",
+        ),
+    ];
+    let missing = |fields: &[(bool, &str, &str)], template: &str| {
+        let fields = fields.iter();
+        let unread = fields.filter(|(is_set, _, value)| *is_set && !mentions(template, value));
+        let unread: Vec<String> = unread
+            .map(|(_, field, value)| format!("spec.{field} ({value})"))
+            .collect();
+        (!unread.is_empty()).then(|| unread.join(", "))
+    };
+    let all = [
+        missing(&fields, template)
+            .map(|fields| format!("the template does not use the value in brackets: {fields}")),
+        stream.and_then(|stream| missing(&of_tcp, stream)).map(|fields| {
+            format!("the template of TCP backends does not use the value in brackets: {fields}")
+        }),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    (!all.is_empty()).then(|| format!("without effect, for {}", all.join("; ")))
 }
 
 #[cfg(test)]
@@ -101,10 +133,47 @@ mod tests {
         ] {
             let spec = spec(fields, backend);
             let waits = spec.hold_requests.is_some();
-            let said = unread(&spec, waits, OWN).unwrap_or_default();
+            let said = unread(&spec, waits, OWN, None).unwrap_or_default();
             assert!(said.contains(field), "{field}: {said}");
-            assert_eq!(unread(&spec, waits, built_in), None, "{field}");
+            assert_eq!(unread(&spec, waits, built_in, None), None, "{field}");
         }
-        assert_eq!(unread(&spec(json!({}), json!({})), false, OWN), None);
+        assert_eq!(unread(&spec(json!({}), json!({})), false, OWN, None), None);
+    }
+
+    #[test]
+    fn what_is_of_tcp_is_judged_by_the_template_of_tcp() {
+        const OWN: &str = "{{ streams.0.servers.0.address }}";
+        let http = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
+        let stream = include_str!("../../../../lb-templates/nginx-stream.conf.tera");
+        let tcp = |fields: serde_json::Value| {
+            let mut backend = json!({"protocol": "Tcp", "listenPort": 5432});
+            for (name, value) in fields.as_object().unwrap() {
+                backend[name] = value.clone();
+            }
+            backend
+        };
+        for (fields, backend, field) in [
+            (json!({"ipv6": true}), json!({}), "spec.ipv6"),
+            (json!({"algorithm": "LeastConn"}), json!({}), "spec.algorithm"),
+            (json!({}), json!({"weight": 2}), "weight"),
+            (
+                json!({}),
+                json!({"idleTimeout": "1h"}),
+                "spec.backends[].idleTimeout",
+            ),
+        ] {
+            let spec = spec(fields, tcp(backend));
+            let said = unread(&spec, false, http, Some(OWN)).unwrap_or_default();
+            assert!(
+                said.contains("of TCP backends") && said.contains(field),
+                "{field}: {said}"
+            );
+            assert_eq!(unread(&spec, false, http, Some(stream)), None, "{field}");
+            // Of one's own for requests, it need not know what is of TCP.
+            let said = unread(&spec, false, "{{ ipv6 }}", Some(stream));
+            assert_eq!(said, None, "{field}");
+        }
+        let spec = spec(json!({"algorithm": "UriHash"}), tcp(json!({})));
+        assert_eq!(unread(&spec, false, http, Some(OWN)), None);
     }
 }

@@ -147,7 +147,9 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
     let holds = observed.nginx.map(|nginx| nginx.holds);
     let (hold, holds_none) = hold::held(spec, &container, holds, &before);
     let template = observed.template.as_deref().ok();
-    let unread = template.and_then(|template| unread::unread(spec, hold.is_some(), template));
+    let stream = observed.stream_template.as_ref();
+    let stream = stream.and_then(|read| read.as_deref().ok());
+    let unread = template.and_then(|template| unread::unread(spec, hold.is_some(), template, stream));
     Ok(ValidatedLoadBalancer {
         name: balancer.name().to_owned(),
         spec: spec.clone(),
