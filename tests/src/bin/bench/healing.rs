@@ -5,14 +5,23 @@ use std::time::{Duration, Instant};
 use bollard::query_parameters::{KillContainerOptions, RestartContainerOptions};
 use serde_json::{Value, json};
 
+use crate::by_hand::ByHand;
 use crate::report::{line, median, report};
 use crate::stack::{Stack, answers, set_replicas, until};
 
 /// Restarted in place: clients notice, as they do of `docker restart`. RESOLVED here includes that nginx was proved to send it
-/// requests again, which the floor knows nothing of.
+/// requests again, which the floor knows nothing of; what is done by hand does.
 pub(crate) async fn mttr_in_place(rounds: usize) {
     let what = "mttr in place: alert -> RESOLVED / docker restart";
-    mttr(rounds, &Stack::new("mttr").await, "InPlace", what, "<= 1.10x").await;
+    mttr(
+        rounds,
+        &Stack::new("mttr").await,
+        "InPlace",
+        true,
+        what,
+        "<= 1.10x",
+    )
+    .await;
 }
 
 /// The same where no load balancer is in front.
@@ -22,7 +31,7 @@ pub(crate) async fn mttr_without_balancer(rounds: usize) {
     stack.api.gone("loadbalancers", &stack.nginx).await;
     stack.remove(&stack.nginx).await;
     let what = "mttr in place, no load balancer / the same";
-    mttr(rounds, &stack, "InPlace", what, "<= 1.10x").await;
+    mttr(rounds, &stack, "InPlace", false, what, "<= 1.10x").await;
 }
 
 /// With another that takes over first: no client notices.
@@ -32,19 +41,30 @@ pub(crate) async fn mttr_behind_a_stand_in(rounds: usize) {
         rounds,
         &Stack::new("mttr").await,
         "RollingUpdate",
+        true,
         what,
         "<= 2.0x",
     )
     .await;
 }
 
-/// Alert posted → RESOLVED, against `docker restart` and the first 200.
-async fn mttr(rounds: usize, stack: &Stack, strategy: &str, what: &str, budget: &str) {
+/// Alert posted → RESOLVED, against `docker restart` and the first 200; and, where it is balanced, against the same steps by hand.
+async fn mttr(rounds: usize, stack: &Stack, strategy: &str, balanced: bool, what: &str, budget: &str) {
     let spec = json!({"spec": {"strategy": {"type": strategy}}});
     stack.api.merge_ok("workloads", &stack.patient.name, &spec).await;
     let bare = stack.bare("bare").await;
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
+    let (mut hand, mut by_hand) = (None, Vec::new());
+    if balanced {
+        hand = Some(ByHand::serving(stack, &bare).await);
+    }
     for round in 0..rounds {
+        if let Some(hand) = &mut hand {
+            by_hand.push(match strategy {
+                "InPlace" => hand.restart(&bare).await,
+                _ => hand.restart_behind_a_stand_in(&bare).await,
+            });
+        }
         bare.fill_memory(87.0).await;
         let start = Instant::now();
         let restarted = stack
@@ -82,7 +102,10 @@ async fn mttr(rounds: usize, stack: &Stack, strategy: &str, what: &str, budget: 
         });
         ours.push(took.await);
     }
-    report(what, floor, ours, budget);
+    report(what, floor, ours.clone(), budget);
+    if balanced {
+        report("the same / its steps by hand", by_hand, ours, "<= 1.10x");
+    }
 }
 
 /// Replica removed by force → its replacement is healthy and in rotation, against one create + start + first 200.

@@ -4,6 +4,7 @@
 //! `AEGIS_BENCH_ROUNDS` says how often each is measured, `AEGIS_BENCH_ONLY` which (such as `heal,eject`).
 
 mod autoscale;
+mod by_hand;
 mod crowd;
 mod detect;
 mod evaluate;
