@@ -43,7 +43,7 @@ impl<'a> ByHand<'a> {
         by_hand
     }
 
-    /// `docker restart`, first 200, and nginx is told its address, which may be another.
+    /// `docker restart`, first 200, and nginx is given its address, which may be another.
     pub(crate) async fn restart(&mut self, container: &Container) -> Duration {
         let start = Instant::now();
         self.restart_only(container).await;
@@ -51,7 +51,7 @@ impl<'a> ByHand<'a> {
         start.elapsed()
     }
 
-    /// `docker run` of a stand-in, first 200, nginx is told; the same as above; the stand-in goes after that.
+    /// `docker run` of a stand-in, first 200, nginx is given its address; the same as above; the stand-in goes after that.
     pub(crate) async fn restart_behind_a_stand_in(&mut self, container: &Container) -> Duration {
         let start = Instant::now();
         let stand_in = self.stack.bare("stand-in").await;
@@ -94,7 +94,7 @@ impl<'a> ByHand<'a> {
         self.run(&["nginx", "-s", "reload"]).await;
         until(
             Instant::now(),
-            "nginx serves what it was told",
+            "nginx serves what it was given",
             async || matches!(self.nginx.get("/change").await, Ok((200, body)) if body == change),
         )
         .await;
