@@ -47,3 +47,18 @@ pub fn repository() -> &'static Path {
         .parent()
         .expect("tests/ has a parent")
 }
+
+/// The variables that a program declares, as its help names them.
+pub fn declared(program: &str) -> Vec<String> {
+    let help = std::process::Command::new(binary(program))
+        .env_clear()
+        .arg("--help")
+        .output()
+        .expect("the program starts");
+    let text = String::from_utf8(help.stdout).expect("help is UTF-8");
+    // Help is wrapped, also between `env:` and the name.
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let parts = text.split("[env: ").skip(1);
+    let names = parts.filter_map(|part| part.split(['=', ']']).next());
+    names.map(str::to_owned).collect()
+}

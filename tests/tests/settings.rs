@@ -3,22 +3,7 @@
 
 use std::process::{Command, Output};
 
-use aegis_tests::binaries::binary;
-
-/// The variables that a program declares, as its help names them.
-fn declared(program: &str) -> Vec<String> {
-    let help = Command::new(binary(program))
-        .env_clear()
-        .arg("--help")
-        .output()
-        .unwrap();
-    let text = String::from_utf8(help.stdout).unwrap();
-    // Help is wrapped, also between `env:` and the name.
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let parts = text.split("[env: ").skip(1);
-    let names = parts.filter_map(|part| part.split(['=', ']']).next());
-    names.map(str::to_owned).collect()
-}
+use aegis_tests::binaries::{binary, declared};
 
 fn text(output: &Output) -> String {
     let all = [output.stdout.as_slice(), &output.stderr].concat();

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use aegis_tests::binaries::{binary, repository};
+use aegis_tests::binaries::{declared, repository};
 use serde_json::Value;
 
 fn services() -> Vec<(String, Value)> {
@@ -111,21 +111,6 @@ fn whatever_serves_has_the_time_that_its_requests_are_given_to_end() {
     }
 }
 
-/// The names of variables that the controller's help names.
-fn declared() -> BTreeSet<String> {
-    let help = Command::new(binary("aegis-controller"))
-        .env_clear()
-        .arg("--help")
-        .output()
-        .unwrap();
-    let text = String::from_utf8(help.stdout).unwrap();
-    // Help is wrapped, also between `env:` and the name.
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let parts = text.split("[env: ").skip(1);
-    let names = parts.filter_map(|part| part.split(['=', ']']).next());
-    names.map(str::to_owned).collect()
-}
-
 #[test]
 fn whatever_secret_the_stack_hands_on_can_be_handed_on_as_a_file() {
     let (_, agent) = services()
@@ -136,7 +121,7 @@ fn whatever_secret_the_stack_hands_on_can_be_handed_on_as_a_file() {
         .into_iter()
         .map(|variable| variable.split('=').next().unwrap_or_default())
         .collect();
-    let declared = declared();
+    let declared: BTreeSet<String> = declared("aegis-controller").into_iter().collect();
     let secrets: Vec<(&str, String)> = declared
         .iter()
         .filter_map(|name| {
