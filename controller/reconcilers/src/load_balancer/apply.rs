@@ -402,9 +402,7 @@ async fn stage(
         Err(nginx::Error::Misfit { .. })
             if balancer.good.is_some() && nginx.reads_live(live).await == Some(true) =>
         {
-            if is_first {
-                nginx.see_stream_include(rendered).await?;
-            }
+            nginx.see_stream(rendered, is_first).await?;
             Ok(None)
         }
         staged => staged.map(Some),

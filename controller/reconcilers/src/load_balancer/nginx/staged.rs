@@ -51,7 +51,7 @@ impl Nginx<'_> {
         };
         match checked {
             Ok(said) => {
-                let others = self.others().await;
+                let others = self.others(&main).await;
                 if let Some(why) = stream.and_then(|_| neighbours::taken(&others, &self.tcp_ports)) {
                     return Err(self.misfit(&why));
                 }
@@ -62,7 +62,7 @@ impl Nginx<'_> {
             }
             Err(Error::Refused { output, .. }) => {
                 let output = in_place(&output);
-                let advice = neighbours::advice(&output, &self.others().await, self.port)
+                let advice = neighbours::advice(&output, &self.others(&main).await, self.port)
                     .or_else(|| stream::advice(&output).map(str::to_owned));
                 Err(self.refused(match advice {
                     Some(advice) => format!("{advice}; {output}"),
@@ -73,19 +73,23 @@ impl Nginx<'_> {
         }
     }
 
-    /// That a file of TCP backends which is not there yet would be read, from a port that is free.
-    pub(in crate::load_balancer) async fn see_stream_include(
+    /// What else is to be seen of TCP backends where no copy can be judged: that their ports are free, and that their file would
+    /// be read where it is not there yet.
+    pub(in crate::load_balancer) async fn see_stream(
         &self,
         rendered: &Rendered,
+        is_first: bool,
     ) -> Result<(), Error> {
         if rendered.listening().is_none() {
             return Ok(());
         }
-        let places = self.places(&self.paths.stream, true);
         let main = self.main().await?;
-        main_with_staged(&main, places, &[]).map_err(|why| self.misfit(&why.to_string()))?;
-        self.beside(places).await??;
-        match neighbours::taken(&self.others().await, &self.tcp_ports) {
+        if is_first {
+            let places = self.places(&self.paths.stream, true);
+            main_with_staged(&main, places, &[]).map_err(|why| self.misfit(&why.to_string()))?;
+            self.beside(places).await??;
+        }
+        match neighbours::taken(&self.others(&main).await, &self.tcp_ports) {
             Some(why) => Err(self.misfit(&why)),
             None => Ok(()),
         }
@@ -228,9 +232,12 @@ impl Nginx<'_> {
         }
     }
 
-    /// All files but ours that nginx reads, as far as it says: nothing but advice depends on them.
-    async fn others(&self) -> Texts {
+    /// All files but ours that nginx reads, as far as it says; this is the main one, which is known anyway.
+    async fn others(&self, main: &str) -> Texts {
         let mut files = neighbours::dumped(&self.dumped().await);
+        if !self.has_main(&files) {
+            files.insert(0, (self.paths.main.to_owned(), main.to_owned()));
+        }
         files.retain(|(path, _)| {
             !is_same_path(path, self.paths.config) && !is_same_path(path, &self.paths.stream)
         });
@@ -240,14 +247,24 @@ impl Nginx<'_> {
     /// What nginx says of the files that it reads, at most [`OUTPUT_LIMIT`]; nothing where it refuses them, too.
     async fn dumped(&self) -> String {
         let command = ["nginx", "-T", "-c", self.paths.main, "-g", &self.globals];
+        let mut most = String::new();
         for _ in 0..DUMPS {
             let answer = self.engine.exec(self.container, &command, &[]).await;
             let said = answer.map(|answer| answer.output).unwrap_or_default();
-            if !neighbours::dumped(&said).is_empty() {
+            let files = neighbours::dumped(&said);
+            if self.has_main(&files) {
                 return said;
             }
+            if files.len() > neighbours::dumped(&most).len() {
+                most = said;
+            }
         }
-        String::new()
+        most
+    }
+
+    /// Whether the main configuration, which nginx prints first, is among these.
+    fn has_main(&self, files: &[(String, String)]) -> bool {
+        files.iter().any(|(path, _)| is_same_path(path, self.paths.main))
     }
 
     /// Names of the files in the folder of ours; the inner error says that there is no such folder.

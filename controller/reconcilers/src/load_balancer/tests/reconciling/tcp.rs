@@ -264,6 +264,29 @@ async fn a_port_that_another_server_of_nginx_has_is_refused_before_a_file_is_tou
     let words = "/etc/nginx/conf.d/zz.conf:2 listens on port 5432 already: give spec.backends[1].listenPort another one";
     assert!(rig.ready().contains(words), "{}", rig.ready());
     assert_eq!((rig.file(), rig.stream()), (http, None));
+
+    // So is one that comes to be had once there are TCP backends.
+    let rig = Rig::with_tcp().await;
+    rig.pass().await.unwrap();
+    let (http, stream) = (rig.file(), rig.stream());
+    rig.dump(format!(
+        "# configuration file /etc/nginx/conf.d/upstream.conf:\n# configuration file /etc/nginx/stream.d/upstream.conf:\n{output}"
+    ));
+    rig.edit(json!({"algorithm": "LeastConn"})).await;
+    rig.pass().await.unwrap_err();
+    assert!(rig.ready().contains(words), "{}", rig.ready());
+    assert_eq!((rig.file(), rig.stream()), (http, stream));
+
+    // And one of the main configuration, whatever becomes of what nginx prints.
+    let rig = Rig::with_tcp().await;
+    let http = rig.file();
+    rig.main("events { }\nhttp {\n    include conf.d/*.conf;\n    server { listen 5432; }\n}\nstream { include stream.d/*.conf; }\n")
+        .await;
+    rig.dump(String::new());
+    rig.pass().await.unwrap_err();
+    let words = "/etc/nginx/nginx.conf:4 listens on port 5432 already";
+    assert!(rig.ready().contains(words), "{}", rig.ready());
+    assert_eq!((rig.file(), rig.stream()), (http, None));
 }
 
 #[tokio::test(start_paused = true)]
