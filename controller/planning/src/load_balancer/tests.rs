@@ -625,7 +625,13 @@ fn what_an_application_needs_of_nginx_is_a_field() {
         (
             none(),
             json!({"path": "/app/"}),
-            "X-Forwarded-Prefix $aegis_p_fd26db45/app;",
+            "X-Forwarded-Prefix \"/app\";",
+            "/app/;",
+        ),
+        (
+            json!({"trustedProxies": ["203.0.113.7"]}),
+            json!({"path": "/app/"}),
+            "X-Forwarded-Prefix \"$aegis_p_fd26db45/app\";",
             "/app/;",
         ),
         (
@@ -640,8 +646,14 @@ fn what_an_application_needs_of_nginx_is_a_field() {
             "default 0;\n    203.0.113.7 1;\n}",
             "    10.0.0.0/8 1;",
         ),
-        (json!({"trustedProxies": []}), none(), "default 0;\n}", "1;\n"),
-        (none(), none(), "default 0;\n}", "1;\n"),
+        // No client is believed: nothing that one says of itself reaches an application.
+        (
+            json!({"trustedProxies": []}),
+            none(),
+            "X-Forwarded-For $remote_addr;",
+            "$http_x_",
+        ),
+        (none(), none(), "X-Forwarded-Host $aegis_host;", "$proxy_add_x_"),
         (
             none(),
             json!({"protocol": "Grpc"}),
@@ -673,11 +685,12 @@ fn what_an_application_needs_of_nginx_is_a_field() {
             .split_inclusive('\n')
             .filter(|line| !line.trim_start().starts_with('#'))
             .collect();
-        let head = bare.split("map ").next().unwrap();
-        let searched = if has.starts_with("default 0") {
-            head
-        } else {
-            bare.as_str()
+        let geo = bare
+            .split_once("geo ")
+            .and_then(|(_, rest)| rest.split_once("map "));
+        let searched = match has.starts_with("default 0") {
+            true => geo.unwrap().0,
+            false => bare.as_str(),
         };
         assert!(searched.contains(has), "{case} lacks {has}:\n{text}");
         assert!(!searched.contains(has_not), "{case} has {has_not}:\n{text}");
@@ -693,8 +706,9 @@ fn two_load_balancers_in_one_nginx_name_nothing_alike() {
             .filter(|line| line.starts_with("log_format ") || line.starts_with("geo "));
         lines.map(str::to_owned).collect()
     };
-    let first = balancer();
-    let mut second = balancer();
+    let mut first = balancer();
+    first.spec.trusted_proxies = Some(vec!["203.0.113.7".parse().unwrap()]);
+    let mut second = first.clone();
     second.metadata.name = Some("lb-2".to_owned());
     let (first, second) = (names(&first), names(&second));
     assert_eq!((first.len(), second.len()), (2, 2));
