@@ -139,7 +139,7 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
             .min(),
         balancer.min_ready_remaining,
         balancer.next_weights,
-        receipts::look_again(&balancer.counted, &receipts, balancer.now),
+        receipts::look_again(&balancer.counted, &receipts, balancer.grace, balancer.now),
     ];
     Ok(Prepared {
         releases: released.map(release).collect(),

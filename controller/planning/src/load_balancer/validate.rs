@@ -18,7 +18,7 @@ use super::http2::Http2;
 use super::observed::{self, Observed, Taken, Worker};
 use super::render::Rendered;
 use super::slow_start::{self, Step};
-use super::{connections, down, hold, http2, idle, stream, unavailable, unread};
+use super::{connections, down, hold, http2, idle, receipts, stream, unavailable, unread};
 use crate::Invalid;
 
 /// A container that is not ready this long after its start is not waited for.
@@ -96,6 +96,8 @@ pub struct ValidatedLoadBalancer {
     pub causes: BTreeMap<ContainerId, Leaving>,
     /// Receipts of earlier passes with what nginx's log reported of them since.
     pub counted: Vec<DrainReceipt>,
+    /// How long its servers may take to end.
+    pub grace: Duration,
     pub before: LoadBalancerStatus,
     pub now: Time,
 }
@@ -183,6 +185,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         next_weights: chosen.next_weights,
         causes: chosen.causes,
         counted: observed.counted,
+        grace: receipts::grace(observed.workloads.iter().flatten()),
         before,
         now: observed.now,
         container,

@@ -10,6 +10,7 @@ use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, LoadBalancerS
 use aegis_docker::EngineError;
 use aegis_planning::load_balancer::home;
 use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, claimed_by, file, taken};
+use aegis_planning::load_balancer::receipts::grace;
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::serving;
 
@@ -101,7 +102,8 @@ pub(super) async fn dereference(
         Some(nginx) => Some(nginx.workers().await?),
         None => None,
     };
-    let counted = receipts::count(context, balancer, nginx).await;
+    let grace = grace(workloads.iter().flatten());
+    let counted = receipts::count(context, balancer, grace, nginx).await;
     let all = context.store.list::<LoadBalancer>();
     Ok(Observed {
         counted,

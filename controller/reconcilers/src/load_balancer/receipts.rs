@@ -55,6 +55,7 @@ struct Line {
 pub(super) async fn count(
     context: &Context,
     balancer: &LoadBalancer,
+    grace: Duration,
     running: Option<&Nginx<'_>>,
 ) -> Vec<DrainReceipt> {
     let Some(status) = &balancer.status else {
@@ -68,7 +69,7 @@ pub(super) async fn count(
         status.config.as_ref().is_some_and(formatted) && status.stream_config.as_ref().is_none_or(formatted);
     let due = receipts
         .iter_mut()
-        .filter(|receipt| is_open(receipt) && pause(receipt, now).is_zero());
+        .filter(|receipt| is_open(receipt) && pause(receipt, grace, now).is_zero());
     // The rest stay open, and the next pass is at once.
     let counts = due.take(AT_ONCE).map(|receipt| async {
         let counted = match (running, logs) {

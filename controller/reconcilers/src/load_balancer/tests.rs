@@ -403,7 +403,7 @@ async fn i9_drains_are_counted_side_by_side_and_a_log_that_hangs_holds_up_a_pass
     lb.status = Some(serde_json::from_value::<LoadBalancerStatus>(status).unwrap());
     let nginx = Nginx::new(&*context.engine, "lb", &lb.spec, None, "nginx");
     let begun = tokio::time::Instant::now();
-    let receipts = receipts::count(&context, &lb, Some(&nginx)).await;
+    let receipts = receipts::count(&context, &lb, std::time::Duration::ZERO, Some(&nginx)).await;
     let given_up = receipts
         .iter()
         .filter(|receipt| receipt.uncounted.is_some())
