@@ -53,7 +53,7 @@ pub fn echoing(name: &str, network: &str, replicas: u32, template: &Value) -> Va
 /// The image with the nginx that is made from source, and a shell, and no configuration of ours.
 pub const NGINX_ON_SOURCE: &str = "aegisops/nginx-base:source";
 /// The image with Debian's older one.
-pub const NGINX_OF_DEBIAN: &str = "aegisops/nginx-base:bookworm";
+pub const NGINX_OF_DEBIAN: &str = "aegisops/nginx-base:debian";
 
 /// A probe that finds out soon.
 pub fn health() -> Value {

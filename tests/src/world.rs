@@ -150,11 +150,6 @@ impl World {
         Nginx::start(self, &self.name(base), true).await
     }
 
-    /// Whether the engine has an image: Debian's nginx is made where its packages can be had.
-    pub async fn has_image(&self, name: &str) -> bool {
-        self.docker.inspect_image(name).await.is_ok()
-    }
-
     /// A running nginx called `<base>-<id>`, of a body such as `POST /containers/create` takes.
     pub async fn nginx_of(&self, base: &str, body: Value) -> Nginx {
         Nginx::made(self, &self.name(base), body).await

@@ -41,10 +41,6 @@ impl Stage {
             ("nginx 1.28", "new", manifests::NGINX_ON_SOURCE),
             ("Debian's nginx 1.22", "old", manifests::NGINX_OF_DEBIAN),
         ] {
-            if !world.has_image(image).await {
-                println!("{what}: no result, {image} cannot be had here");
-                continue;
-            }
             let main = world.file(&format!("{base}/nginx.conf"), MAIN);
             let body = json!({
                 "Image": image,

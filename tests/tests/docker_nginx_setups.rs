@@ -357,10 +357,6 @@ async fn nginx_serves_through_a_change_of_scale_or_the_condition_says_what_to_ch
         .await;
     let mut setups = Vec::new();
     for image in [manifests::NGINX_ON_SOURCE, manifests::NGINX_OF_DEBIAN] {
-        if !world.has_image(image).await {
-            println!("{image} cannot be had here: no result of it");
-            continue;
-        }
         for (number, plan) in plans().into_iter().enumerate() {
             setups.push(make(&world, image, number, plan, &web).await);
         }
@@ -637,10 +633,6 @@ async fn grpc_host_networks_and_slow_starts_go_through_nginx_or_the_condition_sa
         .into_iter()
         .enumerate()
     {
-        if !world.has_image(image).await {
-            println!("{image} cannot be had here: no result of it");
-            continue;
-        }
         let plan = Plan::usual("gRPC, a host's network and slow starts");
         let setup = make(&world, image, 50 + number, plan, &web).await;
         let name = setup.front.name.clone();

@@ -25,24 +25,17 @@ impl Stage {
     async fn new() -> Self {
         let world = World::new().await;
         let mut fronts = vec![("nginx 1.28", world.nginx("new").await)];
-        if world.has_image(manifests::NGINX_OF_DEBIAN).await {
-            let main = world.file("debian/nginx.conf", MAIN);
-            let body = json!({
-                "Image": manifests::NGINX_OF_DEBIAN,
-                "Entrypoint": ["nginx", "-g", "daemon off;"],
-                "Labels": {},
-                "HostConfig": {
-                    "NetworkMode": world.network(),
-                    "Binds": [format!("{}:/etc/nginx/nginx.conf:ro", main.display())],
-                },
-            });
-            fronts.push(("Debian's nginx 1.22", world.nginx_of("old", body).await));
-        } else {
-            println!(
-                "Debian's nginx 1.22: no result, {} cannot be had here",
-                manifests::NGINX_OF_DEBIAN
-            );
-        }
+        let main = world.file("debian/nginx.conf", MAIN);
+        let body = json!({
+            "Image": manifests::NGINX_OF_DEBIAN,
+            "Entrypoint": ["nginx", "-g", "daemon off;"],
+            "Labels": {},
+            "HostConfig": {
+                "NetworkMode": world.network(),
+                "Binds": [format!("{}:/etc/nginx/nginx.conf:ro", main.display())],
+            },
+        });
+        fronts.push(("Debian's nginx 1.22", world.nginx_of("old", body).await));
         let controller = world.controller().start().await;
         let name = world.name("web");
         let mut workload = manifests::echoing(&name, world.network(), 1, &Value::Null);
