@@ -70,9 +70,17 @@ fn of(
                 None => return lost(subject, target, row, "no replica that serves could be read"),
             }
         }
-        Reading::Total { now, ahead } => {
+        Reading::Total {
+            now,
+            ahead,
+            requests_per_second,
+        } => {
             let counted = ahead.unwrap_or(*now);
-            let desired = formula::of_total(counted, goal, tolerance(subject.spec, None), current);
+            let needs = formula::of_total(counted, goal, tolerance(subject.spec, None), current);
+            let desired = match requests_per_second {
+                Some(rate) => of_in_flight(subject, situation, before, needs, *rate),
+                None => needs,
+            };
             let soon = ahead.map_or_else(String::new, |ahead| format!(", soon {}", short(ahead)));
             let message = format!("{metric} {}{soon}, of {} a replica", short(*now), short(goal));
             (Some(desired), Some(*now), message)
@@ -84,6 +92,10 @@ fn of(
             let desired = of_latency(subject, situation, before, goal, *millis, *requests_per_second);
             let message = format!("{metric} {millis:.0} ms of {goal:.0} ms");
             (Some(desired), Some(*millis), message)
+        }
+        // It was lost before it was waited for: what counts is since when nothing is known.
+        Reading::Pending(why) if row.is_some_and(|row| row.lost_since.is_some()) => {
+            return lost(subject, target, row, why);
         }
         Reading::Pending(why) => (Some(current), None, format!("{metric} {why}")),
         Reading::Missing(why) => return lost(subject, target, row, why),
@@ -155,7 +167,7 @@ fn of_latency(
         return if coming { current } else { desired.max(current) };
     }
     let known = remembered(before, subject.now);
-    let full = known.map_or(0, |full| formula::whole(rate / (full.requests_per_second * SAFE)));
+    let full = known.map_or(0, |full| replicas_of(full, rate));
     let fewer = current.saturating_sub(1);
     let room = goal * ROOM * f64::from(fewer) / f64::from(current.max(1));
     if millis > room {
@@ -164,12 +176,36 @@ fn of_latency(
     desired.max(fewer).max(full).max(1).min(current)
 }
 
+/// Requests under way grow without end from where replicas are full, too, and are the fewer the more replicas there are: more than
+/// in proportion. So what they ask for is not added to before it serves; it scales in half the way (the geometric mean), which is
+/// as many as are not past the target where the number of each grows by the square; and to no number that is known to be too small.
+fn of_in_flight(
+    subject: Subject<'_>,
+    situation: &Situation,
+    before: &AutoscaleStatus,
+    needs: u32,
+    rate: f64,
+) -> u32 {
+    let current = subject.replicas;
+    if needs >= current {
+        return if situation.warming > 0 { current } else { needs };
+    }
+    let half = formula::whole((f64::from(current) * f64::from(needs)).sqrt());
+    let least = remembered(before, subject.now).map_or(0, |full| replicas_of(full, rate));
+    half.max(least).min(current)
+}
+
 fn remembered(before: &AutoscaleStatus, now: Time) -> Option<Saturation> {
     let known = before.saturation?;
     (known.at.age(now) < REMEMBERED && known.requests_per_second > 0.0).then_some(known)
 }
 
-/// The rate at which replicas are too slow, where this pass saw it, or what is known of it.
+/// As many as are not full with so many requests a second.
+fn replicas_of(full: Saturation, rate: f64) -> u32 {
+    formula::whole(rate / (full.requests_per_second * SAFE))
+}
+
+/// The rate at which replicas are full, where this pass saw it, or what is known of it.
 pub(super) fn saturation(
     subject: Subject<'_>,
     situation: &Situation,
@@ -183,6 +219,15 @@ pub(super) fn saturation(
             requests_per_second,
         } => (target.metric == AutoscaleMetric::LatencyP95 && *millis > goal(target))
             .then_some(*requests_per_second),
+        Reading::Total {
+            now,
+            requests_per_second: Some(rate),
+            ..
+        } => {
+            let tolerance = tolerance(subject.spec, None);
+            let needs = formula::of_total(*now, goal(target), tolerance, subject.replicas);
+            (needs > subject.replicas).then_some(*rate)
+        }
         _ => None,
     });
     // While replicas come or are missing, one is slow for another reason.

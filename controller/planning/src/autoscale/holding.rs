@@ -133,10 +133,20 @@ pub fn manual_note(workload: &Workload, replicas: u32, now: Time) -> Option<Stri
                 "workload {name} is autoscaled and has {replicas} already: nothing is held, and spec.autoscale goes on deciding"
             )
         }
-        _ => format!(
-            "workload {name} is autoscaled: {replicas} are held for {hold}, until {}; {after}",
-            now.plus(hold)
-        ),
+        _ => {
+            let held = bounds.clamp(replicas);
+            let beyond = match held == replicas {
+                true => String::new(),
+                false => format!(
+                    "{replicas} are outside of spec.autoscale's {} to {}, so ",
+                    bounds.min, bounds.max
+                ),
+            };
+            format!(
+                "workload {name} is autoscaled: {beyond}{held} are held for {hold}, until {}; {after}",
+                now.plus(hold)
+            )
+        }
     })
 }
 

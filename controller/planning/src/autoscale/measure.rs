@@ -154,8 +154,8 @@ pub fn measure(
             with_missing(cpu(containers, spec.metric_window, since, now), replicas.missing)
         }
         AutoscaleMetric::Memory => with_missing(memory(containers, now), replicas.missing),
-        AutoscaleMetric::RequestsPerSecond => total(spec, requested, now, rate),
-        AutoscaleMetric::InFlight => total(spec, requested, now, in_flight),
+        AutoscaleMetric::RequestsPerSecond => total(spec, requested, now, rate, false),
+        AutoscaleMetric::InFlight => total(spec, requested, now, in_flight, true),
         AutoscaleMetric::LatencyP95 => latency(spec, goal(target), requested, since, now),
         AutoscaleMetric::External => Reading::default(),
     }
@@ -286,7 +286,13 @@ fn in_flight(spans: &[Requests], seconds: i64) -> f64 {
     )
 }
 
-fn total(spec: &Autoscale, requested: &Requested, now: Time, of: fn(&[Requests], i64) -> f64) -> Reading {
+fn total(
+    spec: &Autoscale,
+    requested: &Requested,
+    now: Time,
+    of: fn(&[Requests], i64) -> f64,
+    fills_up: bool,
+) -> Reading {
     let (spans, seconds) = match settled_spans(requested, spec.metric_window, None, now) {
         Ok(settled) => settled,
         Err(reading) => return reading,
@@ -300,6 +306,7 @@ fn total(spec: &Autoscale, requested: &Requested, now: Time, of: fn(&[Requests],
         ahead: ahead
             .map(|ahead| ahead.min(total * 2.0))
             .filter(|ahead| *ahead > total),
+        requests_per_second: fills_up.then(|| rate(&spans, seconds)),
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Reading {
         now: f64,
         /// After the head start, where that is more.
         ahead: Option<f64>,
+        /// Requests a second, where it is a number that grows without end from where replicas are full, as requests under way do.
+        requests_per_second: Option<f64>,
     },
     /// Milliseconds within which 95 of 100 requests were answered.
     Latency {

@@ -99,7 +99,13 @@ pub fn simulate(
 
 fn readings(spec: &Autoscale, row: &TraceRow, serving: u32) -> Vec<Reading> {
     let missing = || Reading::Missing("is not in the trace".to_owned());
-    let total = |value: Option<f64>| value.map_or_else(missing, |now| Reading::Total { now, ahead: None });
+    let total = |value: Option<f64>, requests_per_second: Option<f64>| {
+        value.map_or_else(missing, |now| Reading::Total {
+            now,
+            ahead: None,
+            requests_per_second,
+        })
+    };
     let mean = |percent: Option<f64>, spread: f64| {
         percent.map_or_else(missing, |percent| Reading::OfReplicas {
             percents: (0..serving).map(|_| Some(percent * spread)).collect(),
@@ -115,8 +121,8 @@ fn readings(spec: &Autoscale, row: &TraceRow, serving: u32) -> Vec<Reading> {
                 mean(row.cpu_percent, spread)
             }
             AutoscaleMetric::Memory => mean(row.memory_percent, 1.0),
-            AutoscaleMetric::RequestsPerSecond => total(row.requests_per_second),
-            AutoscaleMetric::InFlight => total(row.in_flight),
+            AutoscaleMetric::RequestsPerSecond => total(row.requests_per_second, None),
+            AutoscaleMetric::InFlight => total(row.in_flight, Some(row.requests_per_second.unwrap_or(0.0))),
             AutoscaleMetric::LatencyP95 => {
                 row.p95_milliseconds
                     .map_or_else(missing, |millis| Reading::Latency {
@@ -124,7 +130,7 @@ fn readings(spec: &Autoscale, row: &TraceRow, serving: u32) -> Vec<Reading> {
                         requests_per_second: row.requests_per_second.unwrap_or(0.0),
                     })
             }
-            AutoscaleMetric::External => total(external.next().copied()),
+            AutoscaleMetric::External => total(external.next().copied(), None),
         })
         .collect()
 }

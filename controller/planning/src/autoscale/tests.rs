@@ -43,7 +43,11 @@ fn read(text: &str) -> Autoscale {
 }
 
 fn total(now: f64) -> Reading {
-    Reading::Total { now, ahead: None }
+    Reading::Total {
+        now,
+        ahead: None,
+        requests_per_second: None,
+    }
 }
 
 fn percents(values: &[f64]) -> Reading {

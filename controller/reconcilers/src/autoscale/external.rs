@@ -61,6 +61,7 @@ impl Known {
             Some((_, Ok(number))) => Reading::Total {
                 now: *number,
                 ahead: None,
+                requests_per_second: None,
             },
             Some((_, Err(why))) => Reading::Missing(format!("cannot be measured: {why}")),
         }

@@ -79,6 +79,10 @@ fn a_fallback_is_in_force_once_the_metric_was_lost_for_long_enough_also_across_a
             "{behavior} from {replicas}: {}",
             decision.status.message
         );
+        // Read for the first time again, it has been away for no shorter.
+        let first = Reading::Pending("is being read for the first time".to_owned());
+        let still = world.pass(61, &serving(world.replicas, vec![first])).status;
+        assert_eq!(still.targets[0].lost_since, Some(at(0)));
         let back = world.pass(62, &serving(world.replicas, vec![total(30.0)]));
         assert_eq!(back.status.targets[0].lost_since, None);
         assert_eq!(back.status.desired, 3);
@@ -177,6 +181,43 @@ fn policies_bound_what_changes_within_their_periods_as_documented() {
             "{rest}: after the period it goes on from {before}: {}",
             world.replicas
         );
+    }
+}
+
+#[test]
+fn who_sets_replicas_is_answered_what_becomes_of_that_number() {
+    let workload = |spec: &str, replicas: u32| -> aegis_api::Workload {
+        let autoscale = serde_json::to_value(super::read(spec)).unwrap();
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": aegis_api::API_VERSION, "kind": "Workload", "metadata": {"name": "web"},
+            "spec": {"template": {"image": "a"}, "replicas": replicas, "autoscale": autoscale},
+        }))
+        .unwrap()
+    };
+    let bounds = format!("min: 2, max: 10, targets: [{RPS}]");
+    for (spec, replicas, words) in [
+        (&bounds, 5, "autoscaled: 5 are held for 10m"),
+        (
+            &bounds,
+            20,
+            "20 are outside of spec.autoscale's 2 to 10, so 10 are held for 10m",
+        ),
+        (
+            &bounds,
+            1,
+            "1 are outside of spec.autoscale's 2 to 10, so 2 are held for 10m",
+        ),
+        (&bounds, 3, "has 3 already: nothing is held"),
+        (&bounds, 0, "with 0 replicas that is switched off"),
+        (
+            &format!("{bounds}, holdAfterManual: 0s"),
+            20,
+            "decides at once, 2 to 10",
+        ),
+    ] {
+        let note =
+            crate::autoscale::manual_note(&workload(&format!("{{{spec}}}"), 3), replicas, at(0)).unwrap();
+        assert!(note.contains(words), "{replicas}: {note}");
     }
 }
 
@@ -435,6 +476,7 @@ fn a_head_start_scales_out_for_what_is_coming_and_never_in() {
     let growing = Reading::Total {
         now: 20.0,
         ahead: Some(38.0),
+        requests_per_second: None,
     };
     let decision = world.pass(0, &serving(2, vec![growing]));
     assert_eq!(decision.status.desired, 4);

@@ -107,12 +107,19 @@ fn rates_are_of_whole_spans_whose_lines_have_arrived() {
         read(0, None, &requested, 29),
         Reading::Total {
             now: 10.0,
-            ahead: None
+            ahead: None,
+            requests_per_second: None,
         }
     );
-    let Reading::Total { now: in_flight, .. } = read(1, None, &requested, 29) else {
+    let Reading::Total {
+        now: in_flight,
+        requests_per_second: Some(rate),
+        ..
+    } = read(1, None, &requested, 29)
+    else {
         panic!()
     };
+    assert!((rate - 10.0).abs() < 1e-9, "{rate}");
     assert!(
         (in_flight - 0.4).abs() < 1e-9,
         "{in_flight}: 10 a second of 40 ms"
@@ -139,7 +146,8 @@ fn rates_are_of_whole_spans_whose_lines_have_arrived() {
         read(0, None, &counted(-60, Vec::new()), 29),
         Reading::Total {
             now: 0.0,
-            ahead: None
+            ahead: None,
+            requests_per_second: None,
         }
     );
     let unknown = Requested::Unknown("the log is gone".to_owned());
@@ -166,7 +174,7 @@ fn what_grows_leads_on_by_a_line_and_what_falls_does_not() {
             .collect();
         measure(&spec, 0, &[], &settled(None), &counted(-60, spans), at(29))
     };
-    let Reading::Total { now, ahead } = of(|step| 30 + 3 * step) else {
+    let Reading::Total { now, ahead, .. } = of(|step| 30 + 3 * step) else {
         panic!()
     };
     assert!(

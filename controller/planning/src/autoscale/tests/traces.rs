@@ -1,6 +1,6 @@
 //! Random loads. The measure of flapping: a change of replicas that goes the other way than the one before is a *turn*.
 //! Where the metric is in proportion to the load, there are as many turns as the load itself has, and not one more. Where it is
-//! not (latency), a level of the load may have one more: it is overshot, and corrected. Out, in and out again is flapping.
+//! not (latency, requests under way), a level of the load may have one more: it is overshot, and corrected. Out, in and out again is flapping.
 
 use aegis_api::Duration;
 use aegis_api::wire::{Simulated, TraceRow};
@@ -86,6 +86,7 @@ fn a_thousand_random_loads_never_make_it_oscillate() {
         "{metric: RequestsPerSecond, value: 12}",
         "{metric: Cpu, percent: 60}",
         "{metric: LatencyP95, milliseconds: 200}",
+        "{metric: InFlight, value: 1}",
         "{metric: RequestsPerSecond, value: 12}, {metric: Cpu, percent: 70}, {metric: LatencyP95, milliseconds: 300}",
     ];
     let mut random = Random(0x5eed_cafe_f00d_1234);
@@ -110,7 +111,7 @@ fn a_thousand_random_loads_never_make_it_oscillate() {
         // The first change leads from where it happens to begin to the load.
         let allowed = load.turns() + 1;
         assert!(
-            targets.contains("Latency") || summary.turns <= allowed,
+            targets.contains("Latency") || targets.contains("InFlight") || summary.turns <= allowed,
             "trace {trace} ({targets}) turned {} times, its load {allowed}: {:?}\n{:#?}",
             summary.turns,
             load.levels,
@@ -134,6 +135,27 @@ fn turns_within_a_level(load: &Load, rows: &[Simulated]) -> usize {
         ways.windows(2).filter(|pair| pair[0] != pair[1]).count()
     });
     of_level.max().unwrap()
+}
+
+#[test]
+fn requests_under_way_which_more_replicas_make_fewer_settle_at_a_number_for_a_load_that_stays() {
+    for (load, replicas) in [(30.0, 2), (30.0, 4), (30.0, 12), (75.0, 3), (75.0, 20)] {
+        let spec = spec("{metric: InFlight, value: 1}", "scaleDownWindow: 1m").with_max(20);
+        let summary = simulate(
+            &spec,
+            replicas,
+            Duration::from_secs(5),
+            (0..3500).step_by(2),
+            |at, serving| plant(load, serving, 0.0, at),
+        );
+        assert!(summary.turns <= 1, "{load} from {replicas}: {:#?}", summary.rows);
+        let last = summary.rows.last().unwrap();
+        let under_way = plant(load, last.desired, 0.0, 0).in_flight.unwrap() / f64::from(last.desired);
+        assert!(
+            (0.3..=1.1).contains(&under_way),
+            "{load} from {replicas} ends with {under_way} each: {last:#?}"
+        );
+    }
 }
 
 #[test]
