@@ -2,12 +2,15 @@
 //! while the engine answers only at its next tick, or runs `ps`. Reads files, nothing else; what it cannot find it leaves
 //! to the engine.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use aegis_api::observed::{ProcessRow, Stats};
 
 /// Where the host's cgroups may be: its own place, or where a container is given a view of them.
-const ROOTS: [&str; 2] = ["/host/sys/fs/cgroup", "/sys/fs/cgroup"];
+pub(crate) const ROOTS: [&str; 2] = ["/host/sys/fs/cgroup", "/sys/fs/cgroup"];
+/// The most that is read of one file, bytes.
+const MOST: usize = 64 * 1024;
 
 /// What the container uses now. `None` where its cgroup is not to be seen. Network counters are not in cgroups.
 pub(crate) async fn usage(id: &str) -> Option<Stats> {
@@ -32,8 +35,7 @@ pub(crate) async fn processes(id: &str) -> Option<Vec<ProcessRow>> {
 }
 
 fn read(root: &Path, id: &str) -> Option<Stats> {
-    let mut places = places(id)?.into_iter();
-    places.find_map(|place| second(&root.join(&place)).or_else(|| first(root, &place)))
+    Group::of(root, id)?.usage(&mut Scratch::default())
 }
 
 /// Where a container's cgroup may be. Only a full id is the name of one; anything else could lead elsewhere.
@@ -68,57 +70,126 @@ fn listed(root: &Path, proc: &Path, id: &str) -> Option<Vec<ProcessRow>> {
     (!rows.is_empty()).then_some(rows)
 }
 
-/// cgroup v2: one hierarchy.
-fn second(folder: &Path) -> Option<Stats> {
-    let used = number(&folder.join("memory.current"))?;
-    let inactive = keyed(&folder.join("memory.stat"), "inactive_file").unwrap_or_default();
-    let cpu = folder.join("cpu.stat");
-    Some(Stats {
-        cpu_total_ns: keyed(&cpu, "usage_usec")?.saturating_mul(1000),
-        memory_bytes: in_use(used, inactive),
-        memory_limit_bytes: number(&folder.join("memory.max")).unwrap_or_default(),
-        ..limits(folder, &cpu)
-    })
+/// The cgroup of one container, where it was found.
+#[derive(Debug)]
+pub(crate) struct Group {
+    version: Version,
+    memory: PathBuf,
+    cpu: PathBuf,
+    cpuacct: PathBuf,
+    pids: PathBuf,
 }
 
-/// cgroup v1: one hierarchy a controller.
-fn first(root: &Path, place: &str) -> Option<Stats> {
-    let memory = root.join("memory").join(place);
-    let used = number(&memory.join("memory.usage_in_bytes"))?;
-    let inactive = keyed(&memory.join("memory.stat"), "total_inactive_file").unwrap_or_default();
-    let pids = root.join("pids").join(place);
-    Some(Stats {
-        cpu_total_ns: number(&root.join("cpuacct").join(place).join("cpuacct.usage"))?,
-        memory_bytes: in_use(used, inactive),
-        memory_limit_bytes: number(&memory.join("memory.limit_in_bytes")).unwrap_or_default(),
-        ..limits(&pids, &root.join("cpu").join(place).join("cpu.stat"))
-    })
+#[derive(Debug, Clone, Copy)]
+enum Version {
+    /// One hierarchy a controller.
+    First,
+    /// One hierarchy.
+    Second,
 }
 
-/// As `docker stats` counts: without the page cache that is not in use.
-fn in_use(used: u64, inactive: u64) -> u64 {
-    used.saturating_sub(inactive)
-}
+impl Group {
+    /// That of this container below one of [`ROOTS`]. `None` where it is not to be seen.
+    pub(crate) fn of(root: &Path, id: &str) -> Option<Self> {
+        let mut places = places(id)?.into_iter();
+        places.find_map(|place| {
+            let own = root.join(&place);
+            if own.join("memory.current").exists() {
+                return Some(Self {
+                    version: Version::Second,
+                    memory: own.clone(),
+                    cpu: own.clone(),
+                    cpuacct: own.clone(),
+                    pids: own,
+                });
+            }
+            let memory = root.join("memory").join(&place);
+            memory.join("memory.usage_in_bytes").exists().then(|| Self {
+                version: Version::First,
+                memory,
+                cpu: root.join("cpu").join(&place),
+                cpuacct: root.join("cpuacct").join(&place),
+                pids: root.join("pids").join(&place),
+            })
+        })
+    }
 
-/// Processes, and how often the CPU limit held them back: both versions write these alike.
-fn limits(pids: &Path, cpu: &PathBuf) -> Stats {
-    Stats {
-        read_at: Some(aegis_clock::now()),
-        pids: number(&pids.join("pids.current")).unwrap_or_default(),
-        pids_limit: number(&pids.join("pids.max")).unwrap_or_default(),
-        cpu_periods: keyed(cpu, "nr_periods").unwrap_or_default(),
-        cpu_throttled_periods: keyed(cpu, "nr_throttled").unwrap_or_default(),
-        ..Stats::default()
+    /// What it uses now; `None` once it is gone.
+    pub(crate) fn usage(&self, scratch: &mut Scratch) -> Option<Stats> {
+        let (used, inactive, limit) = match self.version {
+            Version::First => (
+                "memory.usage_in_bytes",
+                "total_inactive_file",
+                "memory.limit_in_bytes",
+            ),
+            Version::Second => ("memory.current", "inactive_file", "memory.max"),
+        };
+        let used = number(scratch.read(&self.memory, used))?;
+        let inactive = keyed(scratch.read(&self.memory, "memory.stat"), inactive).unwrap_or_default();
+        let limit = number(scratch.read(&self.memory, limit)).unwrap_or_default();
+        let first = match self.version {
+            Version::First => Some(number(scratch.read(&self.cpuacct, "cpuacct.usage"))?),
+            Version::Second => None,
+        };
+        let cpu = scratch.read(&self.cpu, "cpu.stat");
+        let second = || Some(keyed(cpu, "usage_usec")?.saturating_mul(1000));
+        let cpu_total_ns = first.or_else(second)?;
+        let (periods, throttled) = (keyed(cpu, "nr_periods"), keyed(cpu, "nr_throttled"));
+        Some(Stats {
+            read_at: Some(aegis_clock::now()),
+            cpu_total_ns,
+            // As `docker stats` counts: without the page cache that is not in use.
+            memory_bytes: used.saturating_sub(inactive),
+            memory_limit_bytes: limit,
+            cpu_periods: periods.unwrap_or_default(),
+            cpu_throttled_periods: throttled.unwrap_or_default(),
+            pids: number(scratch.read(&self.pids, "pids.current")).unwrap_or_default(),
+            pids_limit: number(scratch.read(&self.pids, "pids.max")).unwrap_or_default(),
+            ..Stats::default()
+        })
+    }
+
+    /// One of its processes, by the ids of this process's own namespace. `None` where none is to be seen from here.
+    pub(crate) fn a_process(&self, scratch: &mut Scratch) -> Option<u32> {
+        let first = scratch.read(&self.memory, "cgroup.procs")?.lines().next()?;
+        first.trim().parse().ok().filter(|pid| *pid > 0)
     }
 }
 
-fn number(path: &PathBuf) -> Option<u64> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+/// Where small files are read into, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    path: PathBuf,
+    text: Vec<u8>,
 }
 
-fn keyed(path: &PathBuf, key: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(path).ok()?;
-    text.lines()
+impl Scratch {
+    /// The whole of a file of the kernel. It has no length beforehand, and one of more than some pages is none of those that
+    /// are read here.
+    pub(crate) fn read(&mut self, folder: &Path, name: &str) -> Option<&str> {
+        self.path.as_mut_os_string().clear();
+        self.path.push(folder);
+        self.path.push(name);
+        let mut file = std::fs::File::open(&self.path).ok()?;
+        self.text.resize(MOST, 0);
+        let mut length = 0;
+        loop {
+            let read = file.read(self.text.get_mut(length..)?).ok()?;
+            if read == 0 {
+                return std::str::from_utf8(self.text.get(..length)?).ok();
+            }
+            length = length.saturating_add(read);
+        }
+    }
+}
+
+fn number(text: Option<&str>) -> Option<u64> {
+    text?.trim().parse().ok()
+}
+
+fn keyed(text: Option<&str>, key: &str) -> Option<u64> {
+    text?
+        .lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 

@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn stats(answer: &Value) -> Stats {
-        super::stats(answer.to_string().as_bytes()).unwrap()
+        super::stats(answer.to_string().as_bytes()).unwrap().0
     }
 
     #[test]

@@ -18,11 +18,13 @@ mod target;
 mod together;
 mod wire;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ::bollard::query_parameters::KillContainerOptionsBuilder;
+use aegis_api::ContainerId;
 use aegis_api::create::CreateSpec;
 use aegis_api::observed::{
     ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, HostFacts, HostQuery, LogLine,
@@ -34,6 +36,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::json;
 
+use crate::counters::Counters;
 use crate::engine::{
     Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError, Session,
 };
@@ -66,6 +69,8 @@ pub struct Docker {
     instance: Option<String>,
     /// Every workload that is reconciled wants the list of all containers.
     lists: Together<Vec<ContainerSummary>>,
+    /// What can be read without the engine; none where it listens on a network, and so may be anywhere.
+    counters: Option<Arc<Mutex<Counters>>>,
 }
 
 impl Docker {
@@ -82,12 +87,17 @@ impl Docker {
             let message = "DOCKER_TLS_VERIFY is set, but TLS is not supported: use the engine's socket, or tunnel to it";
             return Err(failure::refused("connect to the engine", message));
         }
+        let counters = match place {
+            Endpoint::Unix(_) => Some(Arc::default()),
+            Endpoint::Tcp(_) => None,
+        };
         Ok(Self {
             place,
             api: OnceLock::new(),
             info: Mutex::default(),
             instance: None,
             lists: Together::default(),
+            counters,
         })
     }
 
@@ -190,7 +200,12 @@ impl Docker {
             ""
         };
         let target = format!("/containers/{id}/stats?stream=false{one_shot}");
-        self.place.get_with(operation, &target, convert::stats).await
+        let (stats, interfaces) = self.place.get_with(operation, &target, convert::stats).await?;
+        if let Some(counters) = &self.counters {
+            let mut counters = counters.lock().unwrap_or_else(PoisonError::into_inner);
+            counters.learn(&id, &stats, &interfaces);
+        }
+        Ok(stats)
     }
 }
 
@@ -391,6 +406,17 @@ impl Engine for Docker {
                 .await
         }
         .boxed()
+    }
+
+    fn stats_at_hand(&self, ids: Vec<ContainerId>) -> BoxFuture<'_, HashMap<ContainerId, Stats>> {
+        let Some(counters) = self.counters.clone() else {
+            return std::future::ready(HashMap::new()).boxed();
+        };
+        let read = move || {
+            let mut counters = counters.lock().unwrap_or_else(PoisonError::into_inner);
+            counters.read(&ids)
+        };
+        async move { tokio::task::spawn_blocking(read).await.unwrap_or_default() }.boxed()
     }
 
     fn usage<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Stats>> {

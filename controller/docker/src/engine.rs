@@ -4,10 +4,11 @@
 //! Every operation is idempotent in effect: requesting a state that already holds is a success, and each is bounded in
 //! time by the implementor. Names of containers are never patterns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aegis_api::ContainerId;
 use aegis_api::create::CreateSpec;
 use aegis_api::observed::{
     ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, HostFacts, HostQuery, LogLine,
@@ -195,6 +196,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// One reading of CPU, memory and network counters, without waiting for a second sample.
     fn stats<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Stats>>;
+
+    /// Readings as [`Engine::stats`] takes them, of those of these containers of which the implementor can take one without asking
+    /// the engine. The others are to be asked about.
+    fn stats_at_hand(&self, _ids: Vec<ContainerId>) -> BoxFuture<'_, HashMap<ContainerId, Stats>> {
+        std::future::ready(HashMap::new()).boxed()
+    }
 
     /// As [`Engine::stats`], but at once where the implementor can, and then without network counters: for evidence,
     /// which must not wait for an engine's next tick.

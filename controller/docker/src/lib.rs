@@ -4,6 +4,7 @@
 
 mod cgroup;
 mod convert;
+mod counters;
 pub mod daemon;
 pub mod engine;
 mod host_files;

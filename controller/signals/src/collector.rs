@@ -139,8 +139,16 @@ pub async fn collect(
     samples: &Samples,
     containers: Vec<ContainerSummary>,
 ) -> Vec<Reading> {
+    let running = containers
+        .iter()
+        .filter(|container| container.state == ContainerState::Running);
+    let running = running.map(|container| container.id.clone()).collect();
+    let at_hand = &engine.stats_at_hand(running).await;
     let readings = futures::stream::iter(containers).map(|container| async move {
         let stats = match container.state {
+            ContainerState::Running if at_hand.contains_key(&container.id) => {
+                at_hand.get(&container.id).cloned()
+            }
             ContainerState::Running if !samples.is_silent(&container.id) => {
                 match timeout(WITHIN, engine.stats(&container.id)).await {
                     Ok(stats) => stats.ok(),

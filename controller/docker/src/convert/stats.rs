@@ -10,10 +10,11 @@ use super::since_1970;
 /// More processes than any kernel has: no limit.
 const MOST_PIDS: u64 = 1 << 32;
 
-/// Counters of cgroup v1 and v2 alike. A container that does not run has no `read_at`.
-pub(crate) fn stats(answer: &[u8]) -> serde_json::Result<Stats> {
+/// Counters of cgroup v1 and v2 alike, and the names of the network interfaces that are counted. A container that does not run
+/// has no `read_at`.
+pub(crate) fn stats(answer: &[u8]) -> serde_json::Result<(Stats, Vec<String>)> {
     let Read(answer) = serde_json::from_slice::<Read<Answer>>(answer)?;
-    Ok(Stats {
+    let stats = Stats {
         read_at: answer.read,
         cpu_total_ns: answer.cpu.usage.0,
         memory_bytes: answer.memory.in_use(),
@@ -27,7 +28,8 @@ pub(crate) fn stats(answer: &[u8]) -> serde_json::Result<Stats> {
             .unwrap_or_default(),
         cpu_periods: answer.cpu.throttling.periods,
         cpu_throttled_periods: answer.cpu.throttling.throttled,
-    })
+    };
+    Ok((stats, answer.networks.interfaces))
 }
 
 #[derive(Default)]
@@ -70,6 +72,7 @@ struct MemoryDetails {
 /// The sum over all interfaces.
 #[derive(Default)]
 struct Networks {
+    interfaces: Vec<String>,
     rx_bytes: u64,
     tx_bytes: u64,
 }
@@ -137,8 +140,9 @@ fields!(Interface { "rx_bytes" => 0.rx_bytes, "tx_bytes" => 0.tx_bytes });
 impl<'de> Lenient<'de> for Networks {
     fn of_entries<A: MapAccess<'de>>(mut entries: A) -> Result<Self, A::Error> {
         let mut sum = Self::default();
-        while key(&mut entries)?.is_some() {
+        while let Some(name) = key(&mut entries)? {
             let Read(Interface(one)) = entries.next_value()?;
+            sum.interfaces.push(name.into_owned());
             sum.rx_bytes = sum.rx_bytes.saturating_add(one.rx_bytes);
             sum.tx_bytes = sum.tx_bytes.saturating_add(one.tx_bytes);
         }
