@@ -81,6 +81,8 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 const REQUEUE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(365 * 86_400));
 /// Runs in a row that may follow each other without any pause.
 const AT_ONCE: u32 = 16;
+/// Into how many parts a resync is spread.
+const PARTS: f64 = 8.0;
 
 /// A trigger, or the end of the stream that this number of [`Controller::trigger`] calls came before.
 enum Incoming {
@@ -157,7 +159,8 @@ impl<R: Reconciler> Controller<R> {
     }
 
     /// Reconciles every one of `names` when the loop starts, and again about every `every`: each round comes up to a
-    /// tenth early or late, and the names of later rounds are spread over a tenth of the time.
+    /// tenth early or late, and the names of later rounds are spread over a tenth of the time, in [`PARTS`] parts: what is
+    /// reconciled at the same time can share what it reads.
     pub fn resync(
         mut self,
         every: Duration,
@@ -323,7 +326,8 @@ impl Queue {
     fn resync(&mut self, resync: &Resync, first: bool) -> Duration {
         let spread = if first { 0.0 } else { 0.1 };
         for name in (resync.names)() {
-            let after = resync.every.mul_f64((self.random)().clamp(0.0, 1.0) * spread);
+            let part = ((self.random)().clamp(0.0, 1.0) * PARTS).floor() / PARTS;
+            let after = resync.every.mul_f64(part * spread);
             self.add(name.into(), after, "resync");
         }
         resync
