@@ -102,13 +102,14 @@ pub fn policy_of<'a>(policies: &'a [Arc<RemediationPolicy>], workload: &Workload
 pub fn for_policy<'a>(
     policies: &'a [Arc<RemediationPolicy>],
     workloads: &'a [Arc<Workload>],
-    policy: &'a str,
-    cooldown: Duration,
-    deadline: Duration,
+    policy: &'a RemediationPolicy,
 ) -> impl Iterator<Item = &'a Arc<Workload>> {
+    let none = BTreeMap::new();
     workloads.iter().filter(move |workload| {
-        let labels = workload.metadata.labels.clone().unwrap_or_default();
-        governing(policies, &[], workload.name(), &labels, cooldown, deadline).name == policy
+        let labels = workload.metadata.labels.as_ref().unwrap_or(&none);
+        // Most select few: whether another selects it more closely is asked of those alone.
+        policy.spec.workloads.rank(workload.name(), labels).is_some()
+            && policy_of(policies, workload) == Some(policy.name())
     })
 }
 

@@ -88,13 +88,11 @@ impl Reconciler for PolicyReconciler {
         let mut status = policy.status.clone().unwrap_or_default();
         let (generation, spec) = (Some(policy.generation()), &policy.spec);
         status.observed_generation = generation;
-        let settings = &self.context.settings;
-        let (cooldown, deadline) = (settings.cooldown, settings.verification_deadline);
         let (policies, workloads) = (store.list(), store.list());
         let set_at = self.context.clock.set_at();
         let acted = acted_lately(store, now).into_iter();
         let acted: Vec<_> = acted.map(|one| set_back::incident(one, set_at, now)).collect();
-        let for_policy = for_policy(&policies, &workloads, policy.name(), cooldown, deadline);
+        let for_policy = for_policy(&policies, &workloads, &policy);
         status.actions_in_window = ledger::most_in_hour(&acted, for_policy, now);
         let host = store.automation().paused();
         status.paused = host
