@@ -14,6 +14,7 @@ use aegis_planning::probe::{ProbeRequest, ProbeResult, Target};
 use futures::stream::Stream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod answer;
@@ -27,12 +28,17 @@ pub(crate) use asker::ask;
 const FIRST_RETRY: Duration = Duration::from_millis(25);
 /// The same of a probe that runs a command inside the container: that costs far more than a connection.
 const FIRST_RETRY_INSIDE: Duration = Duration::from_secs(1);
+/// Into how many moments an interval is divided. Probes that are due within the same moment go together at its start: a
+/// hundred containers wake this process four times a second, and not fifty.
+const MOMENTS: u32 = 8;
+
 /// Probes every target it is given, for as long as it is given it. Cheap to clone.
 #[derive(Clone)]
 pub struct Prober(Arc<Inner>);
 
 struct Inner {
     engine: Arc<dyn Engine>,
+    began: Instant,
     state: Mutex<State>,
     targets_changed: Notify,
     results_changed: Notify,
@@ -58,6 +64,7 @@ impl Prober {
     pub fn new(engine: Arc<dyn Engine>) -> Self {
         Self(Arc::new(Inner {
             engine,
+            began: Instant::now(),
             state: Mutex::default(),
             targets_changed: Notify::new(),
             results_changed: Notify::new(),
@@ -190,12 +197,21 @@ impl Prober {
             self.record(&workload, &target, result);
             if health == Health::Healthy {
                 pause = first.min(target.interval);
-                tokio::time::sleep(target.interval).await;
+                tokio::time::sleep_until(self.next(target.interval)).await;
             } else {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 3 / 2).min(target.interval);
             }
         }
+    }
+
+    /// When a probe is due that comes this long after the last: at most a moment earlier, never later.
+    fn next(&self, interval: Duration) -> Instant {
+        let now = Instant::now();
+        let due = now.duration_since(self.0.began).saturating_add(interval);
+        let into_moment = due.as_nanos().checked_rem((interval / MOMENTS).as_nanos());
+        let early = into_moment.and_then(|nanos| u64::try_from(nanos).ok());
+        now + interval.saturating_sub(Duration::from_nanos(early.unwrap_or_default()))
     }
 
     /// Remembers where a container was found.
@@ -267,7 +283,39 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use aegis_docker_fake::FakeEngine;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_of_one_interval_go_together_and_none_comes_late() {
+        let prober = Prober::new(Arc::new(FakeEngine::default()));
+        let began = Instant::now();
+        let mut due = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            tokio::time::advance(Duration::from_millis(17)).await;
+            let (now, next) = (Instant::now(), prober.next(Duration::from_secs(2)));
+            let pause = next - now;
+            assert!(
+                pause <= Duration::from_secs(2) && pause > Duration::from_millis(1750),
+                "{pause:?}"
+            );
+            due.insert((next - began).as_millis());
+        }
+        // Within 1.7 s.
+        assert_eq!(due.len(), 7, "{due:?}");
+        assert!(due.iter().all(|at| at % 250 == 0), "{due:?}");
+        // From then on it comes as often as it is to.
+        tokio::time::sleep_until(prober.next(Duration::from_secs(2))).await;
+        tokio::time::advance(Duration::from_millis(3)).await;
+        let pause = prober.next(Duration::from_secs(2)) - Instant::now();
+        assert_eq!(pause, Duration::from_millis(1997));
+        assert_eq!(
+            prober.next(Duration::ZERO),
+            Instant::now(),
+            "an interval that has no moments"
+        );
+    }
 
     #[test]
     fn thresholds_count_answers_in_a_row() {
