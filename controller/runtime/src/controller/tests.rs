@@ -476,6 +476,32 @@ async fn a_resync_looks_at_every_object_at_the_start_and_then_about_once_an_inte
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_later_resync_is_spread_in_parts_of_objects_that_are_reconciled_together() {
+    let names = || (0..100).map(|number| number.to_string()).collect();
+    let mut drawn = 0_u32;
+    let evenly = move || {
+        drawn += 1;
+        f64::from(drawn % 97) / 97.0
+    };
+    let mut rig = rig_with(
+        |_, _| async { Ok(Action::AwaitChange) },
+        |controller| controller.random(evenly).resync(10 * MINUTE, names),
+    );
+    let mut times = std::collections::BTreeSet::new();
+    for number in 0..200 {
+        let (_, at) = rig.next_at().await;
+        if number >= 100 {
+            times.insert(at);
+        }
+    }
+    assert_eq!(times.len(), 8, "{times:?}");
+    assert!(
+        times.last().unwrap() - times.first().unwrap() > 50_000,
+        "{times:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_the_shutdown_running_reconciles_end_and_no_other_starts() {
     let slow = |_: String, _: u32| async {
         tokio::time::sleep(Duration::from_secs(5)).await;
