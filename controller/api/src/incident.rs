@@ -193,12 +193,20 @@ impl JoinedAlert {
 pub const MOST_JOINED: usize = 20;
 
 impl Source {
-    /// Keeps an alert that joined; the oldest goes where there are too many.
+    /// Keeps an alert that joined. Where there are too many the oldest goes that is not held: one that is held is to open an
+    /// incident of its own, and nothing else knows of it.
     pub fn join(&mut self, alert: JoinedAlert) {
         self.joined.retain(|known| known.incident_id != alert.incident_id);
         self.joined.push(alert);
-        let excess = self.joined.len().saturating_sub(MOST_JOINED);
-        self.joined.drain(..excess);
+        while self.joined.len() > MOST_JOINED {
+            let oldest = self.joined.iter().position(|known| !known.is_held());
+            self.joined.remove(oldest.unwrap_or_default());
+        }
+    }
+
+    /// Whether one more alert can be held: all that are listed and not held give way to it.
+    pub fn can_hold(&self) -> bool {
+        self.joined.iter().filter(|known| known.is_held()).count() < MOST_JOINED
     }
 
     /// Whether alerts that are inhibited still fire.
@@ -739,4 +747,54 @@ fn one() -> u32 {
 }
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(id: usize, inhibited: Option<&str>) -> JoinedAlert {
+        JoinedAlert {
+            incident_id: format!("i-{id}"),
+            inhibited: inhibited.map(|name| name.parse().unwrap()),
+            ..JoinedAlert::default()
+        }
+    }
+
+    fn ids(source: &Source) -> Vec<&str> {
+        source
+            .joined
+            .iter()
+            .map(|alert| alert.incident_id.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn of_too_many_alerts_the_oldest_goes_that_is_not_held() {
+        let mut source = Source::default();
+        source.join(alert(0, Some("web")));
+        (1..=30).for_each(|id| source.join(alert(id, None)));
+        assert_eq!(source.joined.len(), MOST_JOINED);
+        assert_eq!(ids(&source)[..2], ["i-0", "i-12"]);
+        source.joined[0].released_at = Some("2026-11-29T10:00:00Z".parse().unwrap());
+        source.join(alert(31, None));
+        assert_eq!(ids(&source)[..2], ["i-12", "i-13"], "it opened its own");
+    }
+
+    #[test]
+    fn what_is_held_takes_the_place_of_what_is_not_and_the_bound_stays() {
+        let mut source = Source::default();
+        (0..MOST_JOINED).for_each(|id| source.join(alert(id, None)));
+        for id in 100..100 + MOST_JOINED {
+            assert!(source.can_hold());
+            source.join(alert(id, Some("web")));
+        }
+        assert!(!source.can_hold());
+        source.join(alert(200, None));
+        assert_eq!((source.joined.len(), ids(&source)[0]), (MOST_JOINED, "i-100"));
+        assert!(
+            !source.has_joined("i-200"),
+            "nothing that is held makes room for it"
+        );
+    }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use aegis_api::facets::key;
-use aegis_api::incident::{JoinedAlert, MOST_JOINED};
+use aegis_api::incident::JoinedAlert;
 use aegis_api::{Detector, Incident, Kind, LoadBalancer, Time, Workload};
 use aegis_planning::correlation::inhibition::{inhibits_measured, may_follow, roots};
 use aegis_runtime::Store;
@@ -45,8 +45,8 @@ pub(super) async fn is_inhibited(
     });
     let name = episode.name();
     let has_place = |incident: &Incident| {
-        let joined = &incident.spec.source.joined;
-        joined.len() < MOST_JOINED || joined.iter().any(|known| known.incident_id == name)
+        let source = &incident.spec.source;
+        source.can_hold() || source.joined.iter().any(|known| known.incident_id == name)
     };
     let found = all.find(|(root, incident)| {
         inhibits_measured(incident, root, condition.class(), now) && has_place(incident)

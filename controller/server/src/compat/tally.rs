@@ -252,11 +252,15 @@ impl Tally {
     }
 }
 
-/// Adds a repeat to the incident. One of another id is not taken where the incident ended this moment: it is read again, and
-/// opens its own.
+/// Adds a repeat to the incident. One of another id is not taken where the incident ended this moment, nor one that is to be
+/// held where there is no room for it any more: it is read again, and opens its own.
 pub(super) async fn write(store: &Store, name: &str, repeats: Repeats) -> Result<Arc<Incident>, StoreError> {
     let counted = store.edit_spec::<Incident, _>(name, move |current| {
-        if current.is_finished() && !repeats.folded.joined.is_empty() {
+        let source = &current.spec.source;
+        let mut folded = repeats.folded.joined.iter();
+        let is_new = |alert: &JoinedAlert| alert.is_held() && !source.has_joined(&alert.incident_id);
+        let is_beyond = !source.can_hold() && folded.any(is_new);
+        if is_beyond || (current.is_finished() && !repeats.folded.joined.is_empty()) {
             return Err(StoreError::NotFound {
                 kind: KindInfo::of::<Incident>().kind.to_owned(),
                 name: current.name().to_owned(),

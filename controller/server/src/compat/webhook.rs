@@ -262,9 +262,8 @@ fn root<'a>(
         .flat_map(|root| state.store.find::<Incident>(&key::workload(root)));
     let of_host = state.store.find::<Incident>(key::UNPLACED).into_iter();
     let mut open = about.chain(of_host.filter(|incident| inhibition::is_of_the_host(incident)));
-    let found = open.find(|incident| {
-        inhibition::inhibits(incident, now) && incident.spec.source.joined.len() < MOST_JOINED
-    })?;
+    let found =
+        open.find(|incident| inhibition::inhibits(incident, now) && incident.spec.source.can_hold())?;
     if state.store.list::<RemediationPolicy>().iter().any(is_trusted) {
         return None;
     }

@@ -180,6 +180,56 @@ async fn what_depends_on_a_sick_root_is_listed_on_its_incident_and_outlives_it()
 }
 
 #[tokio::test]
+async fn what_is_inhibited_is_released_when_its_roots_incident_ends() {
+    let server = dependent().await;
+    fire(&server, "root", "Down", "db").await;
+    fire(&server, "leaf", "Errors", "web").await;
+    server.flush().await;
+    end(&server, "root").await;
+    at(&server, 1).await;
+    assert_eq!(
+        opened(&server),
+        ["Errors about web (leaf)", "Down about db (root)"]
+    );
+    at(&server, 2).await;
+    assert_eq!(incidents(&server).len(), 2, "once");
+}
+
+#[tokio::test]
+async fn what_is_inhibited_is_released_whatever_else_is_folded_into_its_roots_incident() {
+    let server = dependent().await;
+    let episode = json!({"workloadRef": "db", "alertType": "HIGH_MEMORY",
+        "source": {"kind": "detector", "fingerprint": "detector/db/memory", "incidentId": "found"}});
+    create(&server, "Incident", "found", episode).await;
+    fire(&server, "leaf", "Errors", "web").await;
+    for n in 0..25 {
+        let answer = fire(&server, &format!("more-{n}"), "HighMemory", "db").await;
+        assert_eq!(answer.json()["incident_id"], "found", "{}", answer.text);
+    }
+    server.flush().await;
+    at(&server, 301).await;
+    let all = opened(&server);
+    assert!(all.contains(&"Errors about web (leaf)".to_owned()), "{all:?}");
+}
+
+/// Ends an incident, as the reconciler does.
+async fn end(server: &Server, name: &str) {
+    let uid = server
+        .store
+        .get::<Incident>(name)
+        .unwrap()
+        .metadata
+        .uid
+        .clone()
+        .unwrap();
+    let status =
+        json!({"phase": "RESOLVED", "timeline": [], "finishedAt": jiff::Timestamp::now().to_string()});
+    let status = serde_json::from_value(status).unwrap();
+    let written = server.store.set_status::<Incident>(name, &uid, status).await;
+    written.unwrap();
+}
+
+#[tokio::test]
 async fn an_inhibited_alert_that_ends_opens_nothing_later() {
     let server = dependent().await;
     fire(&server, "root", "Down", "db").await;
