@@ -117,6 +117,7 @@ impl Faceted for Incident {
         let mut repeated = old.clone();
         repeated.count = new.count;
         repeated.source.joined.clone_from(&new.source.joined);
+        repeated.source.aliases.clone_from(&new.source.aliases);
         // All but the oldest are still listed, and nothing is said of what became of them but that they fire again.
         let may_drop = new.source.joined.len() == MOST_JOINED;
         let is_kept = |alert: &JoinedAlert| {

@@ -1,6 +1,8 @@
 //! `Incident`: something broke. Its spec is what was reported and what humans decide; its status is the
 //! remediation, one durable step after another. Pure.
 
+mod aliases;
+
 use std::collections::BTreeMap;
 
 use kube::CustomResource;
@@ -15,6 +17,8 @@ use crate::silence::SilencedBy;
 use crate::symptom::Symptom;
 use crate::validate::{FieldError, Rules};
 use crate::workload::ContainerTemplate;
+
+pub use aliases::Aliases;
 
 /// The alert type of an incident about a container that was restarted too often.
 pub const RESTART_LIMIT: &str = "RESTART_LIMIT";
@@ -146,6 +150,11 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub joined: Vec<JoinedAlert>,
+    /// Hashes of the ids of alerts that joined and are no longer listed, the newest last: the incident is found by these ids,
+    /// too. 16 hexadecimal digits of each one's SHA-256; at most 256.
+    #[serde(default, skip_serializing_if = "Aliases::is_empty")]
+    #[schemars(with = "String", length(max = aliases::LONGEST))]
+    pub aliases: Aliases,
 }
 
 /// An alert that joined an incident: of a detector about the same, of the burst that it began, or of what depends on it.
@@ -194,13 +203,15 @@ pub const MOST_JOINED: usize = 20;
 
 impl Source {
     /// Keeps an alert that joined. Where there are too many the oldest goes that is not held: one that is held is to open an
-    /// incident of its own, and nothing else knows of it.
+    /// incident of its own, and nothing else knows of it. Of what goes the id is kept.
     pub fn join(&mut self, alert: JoinedAlert) {
         self.joined.retain(|known| known.incident_id != alert.incident_id);
+        self.aliases.forget(&alert.incident_id);
         self.joined.push(alert);
         while self.joined.len() > MOST_JOINED {
             let oldest = self.joined.iter().position(|known| !known.is_held());
-            self.joined.remove(oldest.unwrap_or_default());
+            let gone = self.joined.remove(oldest.unwrap_or_default());
+            self.aliases.add(&gone.incident_id);
         }
     }
 
@@ -217,9 +228,8 @@ impl Source {
 
     /// Whether an alert of this id, or of this fingerprint, joined.
     pub fn has_joined(&self, id: &str) -> bool {
-        self.joined
-            .iter()
-            .any(|alert| alert.incident_id == id || alert.fingerprint == id)
+        let mut joined = self.joined.iter();
+        joined.any(|alert| alert.incident_id == id || alert.fingerprint == id) || self.aliases.has(id)
     }
 
     fn is_empty(&self) -> bool {
@@ -792,9 +802,8 @@ mod tests {
         assert!(!source.can_hold());
         source.join(alert(200, None));
         assert_eq!((source.joined.len(), ids(&source)[0]), (MOST_JOINED, "i-100"));
-        assert!(
-            !source.has_joined("i-200"),
-            "nothing that is held makes room for it"
-        );
+        let is_listed = source.joined.iter().any(|alert| alert.incident_id == "i-200");
+        assert!(!is_listed, "nothing that is held makes room for it");
+        assert!(source.has_joined("i-200"), "its id is an alias all the same");
     }
 }

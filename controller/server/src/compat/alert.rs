@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aegis_api::incident::{IncidentSpec, JoinedAlert, Severity, Source};
+use aegis_api::incident::{Aliases, IncidentSpec, JoinedAlert, Severity, Source};
 use aegis_api::redact::{redact, tail};
 use aegis_api::scalar::ResourceName;
 use aegis_api::wire::incident_id;
@@ -229,14 +229,15 @@ impl Alert {
         {
             return None;
         }
-        let before = source
-            .joined
-            .iter()
-            .find(|known| known.incident_id == self.incident_id)?;
-        Some(JoinedAlert {
-            inhibited: before.inhibited.clone(),
-            ..self.joined()
-        })
+        let mut joined = source.joined.iter();
+        match joined.find(|known| known.incident_id == self.incident_id) {
+            Some(before) => Some(JoinedAlert {
+                inhibited: before.inhibited.clone(),
+                ..self.joined()
+            }),
+            // It is listed again.
+            None => source.aliases.has(&self.incident_id).then(|| self.joined()),
+        }
     }
 
     /// One that an incident listed as inhibited, and that outlives it.
@@ -307,6 +308,7 @@ impl Alert {
                 resolved_at: None,
                 previous,
                 joined: Vec::new(),
+                aliases: Aliases::default(),
             },
             starts_at: self.starts_at,
             count: 1,

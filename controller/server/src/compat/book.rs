@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aegis_api::incident::Aliases;
 use aegis_api::wire::incident_id;
 use aegis_api::{Incident, Kind};
 use aegis_runtime::{Store, StoreEvent, Verb};
@@ -54,8 +55,14 @@ impl Book {
             Some(current) => current,
             None => Pages::of(store),
         };
-        let hash = current.hasher.hash_one(id);
-        let names = current.names.get(&hash).cloned().unwrap_or_default();
+        let own = current.names.get(&current.hasher.hash_one(id));
+        let alias = current.hasher.hash_one(Aliases::hash(id).as_str());
+        let mut names = own.cloned().unwrap_or_default();
+        for name in current.names.get(&alias).into_iter().flatten() {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
         *pages = Some(current);
         names
     }
@@ -107,12 +114,15 @@ impl Pages {
             keys.push(self.hasher.hash_one(alert.incident_id.as_str()));
             keys.push(self.hasher.hash_one(alert.fingerprint.as_str()));
         }
+        let aliases = incident.spec.source.aliases.hashes();
+        keys.extend(aliases.map(|hash| self.hasher.hash_one(hash)));
         keys.into_iter()
     }
 
     fn add(&mut self, incident: &Incident) {
         for key in self.keys(incident) {
-            let names = self.names.entry(key).or_default();
+            // Most keys are of one incident.
+            let names = self.names.entry(key).or_insert_with(|| Vec::with_capacity(1));
             if !names.iter().any(|name| **name == *incident.name()) {
                 names.push(incident.name().into());
             }

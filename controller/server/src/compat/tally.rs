@@ -82,6 +82,7 @@ impl Repeats {
         self.count = self.count.saturating_add(more.count);
         self.fires_again |= more.fires_again;
         self.graver = self.graver.max(more.graver);
+        self.folded.aliases.add_all(&more.folded.aliases);
         for alert in more.folded.joined {
             self.folded.join(alert);
         }
@@ -164,11 +165,8 @@ impl Tally {
         drop(self.writing.write().await);
         let names: Vec<String> = {
             let inner = self.inner();
-            let is_it = |alert: &JoinedAlert| alert.incident_id == id || alert.fingerprint == fingerprint;
-            let of_it = inner
-                .waiting
-                .iter()
-                .filter(|(_, repeats)| repeats.folded.joined.iter().any(is_it));
+            let is_it = |folded: &Source| folded.has_joined(id) || folded.has_joined(fingerprint);
+            let of_it = inner.waiting.iter().filter(|(_, repeats)| is_it(&repeats.folded));
             of_it.map(|(name, _)| name.clone()).collect()
         };
         let store = store.acting(Actor::system("webhook"));
@@ -289,6 +287,7 @@ fn with(current: &Incident, repeats: Repeats) -> IncidentSpec {
             spec.source.resolved_at = None;
         }
     }
+    spec.source.aliases.add_all(&repeats.folded.aliases);
     for alert in repeats.folded.joined {
         if is_open {
             // What only follows from this trouble makes it no graver.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use aegis_api::facets::key;
-use aegis_api::incident::{DETECTOR, JoinedAlert, MOST_JOINED};
+use aegis_api::incident::{DETECTOR, JoinedAlert};
 use aegis_api::naming::{hashed, resource_name};
 use aegis_api::precedence::Urgency;
 use aegis_api::scalar::ResourceName;
@@ -227,7 +227,7 @@ fn burst(
     let about = state.store.find::<Incident>(&key::workload(workload.name()));
     let mut open = about.into_iter().filter(|incident| {
         let by_alert = incident.spec.source.kind.starts_with(WEBHOOK);
-        !incident.is_finished() && by_alert && incident.spec.source.joined.len() < MOST_JOINED
+        !incident.is_finished() && by_alert
     });
     let found = open.find(|incident| {
         let opened = incident.metadata.creation_timestamp.as_ref().map(|at| Time(at.0));
@@ -307,9 +307,11 @@ impl Earlier {
     fn of(state: &ServerState, alert: &Alert) -> Self {
         let mut by_id = state.book.find(&state.store, &alert.incident_id);
         by_id.retain(|incident| {
-            let joined = &incident.spec.source.joined;
+            let source = &incident.spec.source;
+            let mut joined = source.joined.iter();
             incident_id(incident) == alert.incident_id
-                || joined.iter().any(|known| known.incident_id == alert.incident_id)
+                || joined.any(|known| known.incident_id == alert.incident_id)
+                || source.aliases.has(&alert.incident_id)
         });
         let mut by_fingerprint = match &alert.fingerprint {
             Some(fingerprint) => state.book.find(&state.store, fingerprint),
@@ -541,8 +543,13 @@ async fn end(
                 joined.resolved_at.get_or_insert(at);
             }
         }
+        // What is not listed any more may still fire.
         let all_over = source.joined.iter().all(|joined| joined.resolved_at.is_some());
-        if is_own || (source.kind == DETECTOR && all_over) {
+        let is_listed = source
+            .joined
+            .iter()
+            .any(|joined| joined.incident_id == id || joined.fingerprint == same);
+        if is_own || (source.kind == DETECTOR && is_listed && all_over) {
             source.resolved_at.get_or_insert(at);
         }
         Ok(spec)

@@ -43,8 +43,59 @@ async fn at_once_a_storm_about_one_workload_is_one_incident() {
     let ids: Vec<String> = (0..40).map(|n| format!("s-{n}")).collect();
     futures::future::join_all(ids.iter().map(|id| fire(&server, id, "Slow", "web"))).await;
     server.flush().await;
-    assert_eq!(incidents(&server).len(), 1);
-    assert_eq!(incidents(&server)[0].spec.count, 40);
+    each_is_an_alias(&server, &ids).await;
+}
+
+#[tokio::test]
+async fn a_burst_of_forty_ids_at_ten_a_second_is_one_incident_and_each_id_an_alias() {
+    let server = close().await;
+    let ids: Vec<String> = (0..40).map(|n| format!("s-{n}")).collect();
+    fire(&server, "s-0", "Slow", "web").await;
+    let mut now = aegis_clock::now();
+    for id in &ids[1..] {
+        now = now.plus(aegis_api::Duration::from_millis(100));
+        fire_at(&server, id, now).await;
+        server.flush().await;
+    }
+    each_is_an_alias(&server, &ids).await;
+    // A repeat after the burst is the same incident, and takes nothing back of what the first one's sender said.
+    let over = json!({"incident_id": "s-0", "alert_type": "Slow", "status": "resolved"}).to_string();
+    post(&server, "/webhook", over).await;
+    fire_at(&server, "s-3", now.plus(aegis_api::Duration::from_secs(20))).await;
+    server.flush().await;
+    let all = incidents(&server);
+    assert_eq!((all.len(), all[0].spec.count), (1, 41));
+    assert!(all[0].spec.source.resolved_at.is_some());
+    let newest = all[0].spec.source.joined.last().unwrap();
+    assert_eq!(newest.incident_id, "s-3", "it is listed again");
+    // And so is its end.
+    let over = json!({"incident_id": "s-4", "alert_type": "Slow", "status": "resolved"}).to_string();
+    let answer = post(&server, "/webhook", over).await;
+    assert_eq!(answer.json()["incident_id"], "s-0", "{}", answer.text);
+}
+
+/// An alert about `web`, at this time instead of the clock's.
+async fn fire_at(server: &Server, id: &str, now: Time) {
+    let (workloads, containers) = (server.state.store.list(), server.state.host.containers());
+    let known = crate::compat::Known {
+        workloads: &workloads,
+        containers: &containers,
+    };
+    let body = json!({"incident_id": id, "alert_type": "Slow", "container_name": "web"}).to_string();
+    let alert = crate::compat::Alert::read(body.as_bytes(), "web", known, now).unwrap();
+    crate::compat::take_at(&server.state, &server.state.store, &alert, Some(now))
+        .await
+        .unwrap();
+}
+
+async fn each_is_an_alias(server: &Server, ids: &[String]) {
+    let all = incidents(server);
+    assert_eq!((all.len(), all[0].spec.count), (1, 40), "{:?}", opened(server));
+    assert_eq!(all[0].spec.source.joined.len(), 20);
+    for id in ids {
+        let answer = server.get(&format!("/incidents/{id}")).await;
+        assert_eq!(answer.json()["incident_id"], "s-0", "{id}: {}", answer.text);
+    }
 }
 
 #[tokio::test]
