@@ -189,6 +189,20 @@ pub struct JoinedAlert {
     /// The Detector that measured it; absent of what a sender reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector: Option<ResourceName>,
+    /// Of one that is inhibited: where it came in, such as `webhook/alertmanager`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub source: String,
+    /// Of one that is inhibited: its labels, of 512 bytes at most each and 4,096 in all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Of one that is inhibited: where a person can read more.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub url: String,
+    /// Of one that is inhibited: when it began, as its sender reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Time>,
 }
 
 impl JoinedAlert {

@@ -71,10 +71,9 @@ impl<'a> Episode<'a> {
             alert_type: self.detector.spec.alert_type.clone(),
             severity: self.detector.spec.severity,
             logs: self.row.message.clone(),
-            resolved_at: None,
             inhibited: Some(container?),
-            released_at: None,
             detector: Some(self.detector.name().parse().ok()?),
+            ..JoinedAlert::default()
         })
     }
 

@@ -34,6 +34,9 @@ const ID: usize = 256;
 const LOGS: usize = 16_384;
 /// Longest logs that are kept of an alert that joins an incident, characters; the end is kept.
 const JOINED_LOGS: usize = 2000;
+/// Longest label that is kept of an alert that is inhibited, and most of all of them, bytes.
+const HELD_LABEL: usize = 512;
+const HELD_LABELS: usize = 4096;
 /// Longest address of a page, characters.
 const URL: usize = 2048;
 /// Most further fields.
@@ -213,10 +216,29 @@ impl Alert {
             alert_type: self.alert_type.clone(),
             severity: self.severity,
             logs: self.logs.chars().skip(excess).collect(),
-            resolved_at: None,
-            inhibited: None,
-            released_at: None,
-            detector: None,
+            ..JoinedAlert::default()
+        }
+    }
+
+    /// What is kept of it where it is inhibited: all that the incident shall have which it opens when it is released.
+    pub(crate) fn held(&self, container: &ContainerName) -> JoinedAlert {
+        let mut room = HELD_LABELS;
+        let mut labels = self.labels.clone();
+        labels.retain(|name, text| {
+            let bytes = name.len() + text.len();
+            let fits = bytes <= HELD_LABEL && bytes <= room;
+            if fits {
+                room -= bytes;
+            }
+            fits
+        });
+        JoinedAlert {
+            inhibited: Some(container.clone()),
+            source: self.source.clone(),
+            labels,
+            url: self.url.clone(),
+            starts_at: self.starts_at,
+            ..self.joined()
         }
     }
 
@@ -231,10 +253,10 @@ impl Alert {
         }
         let mut joined = source.joined.iter();
         match joined.find(|known| known.incident_id == self.incident_id) {
-            Some(before) => Some(JoinedAlert {
-                inhibited: before.inhibited.clone(),
-                ..self.joined()
-            }),
+            Some(before) => {
+                let inhibited = before.inhibited.as_ref();
+                Some(inhibited.map_or_else(|| self.joined(), |container| self.held(container)))
+            }
             // It is listed again.
             None => source.aliases.has(&self.incident_id).then(|| self.joined()),
         }
@@ -242,6 +264,13 @@ impl Alert {
 
     /// One that an incident listed as inhibited, and that outlives it.
     pub(crate) fn released(root: &Incident, joined: &JoinedAlert, container: ContainerName) -> Self {
+        let mut labels = joined.labels.clone();
+        labels.insert("silenced_by".to_owned(), root.name().to_owned());
+        // An earlier version did not keep it.
+        let source = match joined.source.as_str() {
+            "" => WEBHOOK,
+            known => known,
+        };
         Self {
             incident_id: joined.incident_id.clone(),
             alert_type: joined.alert_type.clone(),
@@ -251,11 +280,11 @@ impl Alert {
                 naming: None,
             }),
             severity: joined.severity,
-            starts_at: None,
+            starts_at: joined.starts_at,
             fingerprint: Some(joined.fingerprint.clone()),
-            url: String::new(),
-            labels: BTreeMap::from([("silenced_by".to_owned(), root.name().to_owned())]),
-            source: WEBHOOK.to_owned(),
+            url: joined.url.clone(),
+            labels,
+            source: source.to_owned(),
             ended: Ended::Unknown,
         }
     }

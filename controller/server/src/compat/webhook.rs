@@ -182,10 +182,7 @@ async fn fires(
         return Ok(counted.map(|incident| (incident, Outcome::Folded)));
     }
     if let Some((root, workload)) = root(state, alert, named, workloads, now) {
-        let inhibited = JoinedAlert {
-            inhibited: Some(named.container.clone()),
-            ..alert.joined()
-        };
+        let inhibited = alert.held(&named.container);
         let message = format!(
             "{} about {workload} is silenced: {workload} depends on what this is about",
             alert.alert_type

@@ -247,6 +247,31 @@ async fn what_is_inhibited_is_released_when_its_roots_incident_ends() {
 }
 
 #[tokio::test]
+async fn what_is_released_is_what_its_sender_reported() {
+    let server = dependent().await;
+    fire(&server, "root", "Down", "db").await;
+    let body =
+        json!({"receiver": "r", "status": "firing", "alerts": [{"status": "firing", "fingerprint": "f",
+        "labels": {"alertname": "Slow", "container": "web", "team": "shop", "long": "x".repeat(600)},
+        "startsAt": "2026-11-29T10:00:00Z", "generatorURL": "https://example.org/g"}]})
+        .to_string();
+    for _ in 0..2 {
+        let answer = post(&server, "/webhook/alertmanager", body.clone()).await;
+        assert_eq!(answer.json()["alerts"][0]["incident"], "root", "{}", answer.text);
+    }
+    server.flush().await;
+    at(&server, 301).await;
+    let all = incidents(&server);
+    let spec = &all.iter().find(|it| it.name() != "root").unwrap().spec;
+    assert_eq!(spec.source.kind, "webhook/alertmanager");
+    let label = |name: &str| spec.source.labels.get(name).map(String::as_str);
+    assert_eq!((label("labels.team"), label("labels.long")), (Some("shop"), None));
+    assert_eq!(label("silenced_by"), Some("root"));
+    assert_eq!(spec.source.url, "https://example.org/g");
+    assert_eq!(spec.starts_at.unwrap().to_string(), "2026-11-29T10:00:00Z");
+}
+
+#[tokio::test]
 async fn what_is_inhibited_is_released_whatever_else_is_folded_into_its_roots_incident() {
     let server = dependent().await;
     let episode = json!({"workloadRef": "db", "alertType": "HIGH_MEMORY",
