@@ -217,7 +217,7 @@ fn view(handles: &Arc<[Handle]>, clicks: Option<&SlackClicks>) -> aegis_server::
 }
 
 /// Every incident at the start, each change after it, and all again after a gap and when a silence begins or ends; for
-/// people without what is silenced.
+/// people what is silenced is marked as such.
 fn updates(store: &Store, for_people: bool) -> BoxStream<'static, Update> {
     let (store, filtering) = (store.clone(), store.clone());
     let unfolded = stream::unfold((store, None), |(store, watching)| async move {
@@ -244,12 +244,12 @@ fn updates(store: &Store, for_people: bool) -> BoxStream<'static, Update> {
         })
     });
     unfolded
-        .filter_map(move |update| {
-            let heard = match for_people {
-                true => update.and_then(|update| silenced::heard(&filtering, update, now())),
-                false => update,
+        .flat_map(move |update| {
+            let heard = match update {
+                Some(update) if for_people => silenced::heard(&filtering, update, now()),
+                update => update.into_iter().collect(),
             };
-            std::future::ready(heard)
+            stream::iter(heard)
         })
         .boxed()
 }
@@ -265,5 +265,84 @@ fn update(event: &StoreEvent) -> Option<Update> {
     match event.verb {
         Verb::Added | Verb::Modified => event.object.typed().map(Update::Changed),
         Verb::Deleted => Some(Update::Gone(event.object.uid().to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_api::Silence;
+    use aegis_api::kinds::find;
+    use aegis_runtime::StoreOptions;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn create(store: &Store, kind: &str, name: &str, spec: Value) {
+        let object = json!({"apiVersion": aegis_api::API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec});
+        store.create(find(kind).unwrap(), object, false).await.unwrap();
+    }
+
+    /// What the next update says of the incident, past those that say nothing of it.
+    async fn next(updates: &mut BoxStream<'static, Update>) -> &'static str {
+        let about = |incident: &Arc<Incident>| incident.name() == "i";
+        let said = async {
+            loop {
+                match updates.next().await.unwrap() {
+                    Update::All(all) if all.iter().any(about) => return "all",
+                    Update::Changed(incident) if about(&incident) => return "changed",
+                    Update::Silenced(incident) if about(&incident) => return "silenced",
+                    _ => {}
+                }
+            }
+        };
+        let longest = std::time::Duration::from_secs(60);
+        tokio::time::timeout(longest, said).await.unwrap_or("nothing")
+    }
+
+    #[tokio::test]
+    async fn people_hear_nothing_new_of_a_silenced_incident_until_the_silence_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(dir.path());
+        let (store, _driver) = Store::open(options, EventRecorder::new()).await.unwrap();
+        create(&store, "Workload", "web", json!({"container": "web"})).await;
+        let silence = json!({"owner": "ada", "reason": "x", "until": "2099-01-01T00:00:00Z", "workloads": {"names": ["web"]}});
+        create(&store, "Silence", "s", silence).await;
+        create(
+            &store,
+            "Incident",
+            "i",
+            json!({"workloadRef": "web", "alertType": "x"}),
+        )
+        .await;
+        let (mut people, mut machines) = (updates(&store, true), updates(&store, false));
+        assert_eq!(
+            (next(&mut people).await, next(&mut machines).await),
+            ("silenced", "all")
+        );
+        let edit = |count: u32| {
+            store.edit_spec::<Incident, _>("i", move |current| {
+                let mut spec = current.spec.clone();
+                spec.count = count;
+                Ok(spec)
+            })
+        };
+        edit(2).await.unwrap();
+        assert_eq!(
+            (next(&mut people).await, next(&mut machines).await),
+            ("silenced", "changed")
+        );
+        let over = store.edit_spec::<Silence, _>("s", |current| {
+            let mut spec = current.spec.clone();
+            spec.until = Some("2026-01-01T00:00:00Z".parse().unwrap());
+            Ok(spec)
+        });
+        over.await.unwrap();
+        assert_eq!(
+            next(&mut people).await,
+            "all",
+            "what is still open is heard of then"
+        );
+        edit(3).await.unwrap();
+        assert_eq!(next(&mut people).await, "changed");
     }
 }

@@ -11,22 +11,22 @@ use aegis_runtime::Store;
 /// How often it is inspected whether a silence began or ended by the clock.
 pub(crate) const EVERY: Duration = Duration::from_secs(30);
 
-/// An update without what is silenced; `None` where nothing is left of it.
-pub(crate) fn heard(store: &Store, update: Update, now: Time) -> Option<Update> {
+/// An update in which what is silenced is marked as such.
+pub(crate) fn heard(store: &Store, update: Update, now: Time) -> Vec<Update> {
     let silences = store.list::<Silence>();
     if silences.is_empty() {
-        return Some(update);
+        return vec![update];
     }
+    let workloads = store.list();
+    let is_silenced = |incident: &Incident| is_silenced(&silences, &workloads, incident, now);
     match update {
-        Update::All(mut all) => {
-            let workloads = store.list();
-            all.retain(|incident| !is_silenced(&silences, &workloads, incident, now));
-            Some(Update::All(all))
+        Update::All(all) => {
+            let (silenced, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| is_silenced(it));
+            let silenced = silenced.into_iter().map(Update::Silenced);
+            std::iter::once(Update::All(rest)).chain(silenced).collect()
         }
-        Update::Changed(incident) => {
-            (!is_silenced(&silences, &store.list(), &incident, now)).then_some(Update::Changed(incident))
-        }
-        gone @ Update::Gone(_) => Some(gone),
+        Update::Changed(incident) if is_silenced(&incident) => vec![Update::Silenced(incident)],
+        other => vec![other],
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Update {
     All(Vec<Arc<Incident>>),
     /// One is new or has changed.
     Changed(Arc<Incident>),
+    /// One that a silence keeps from people has changed: nothing new is sent about it, but what stands there is kept true.
+    Silenced(Arc<Incident>),
     /// One is gone.
     Gone(String),
 }
@@ -245,6 +247,11 @@ impl Notifier {
                 }
             }
             Update::Changed(incident) => self.enqueue(&incident),
+            Update::Silenced(incident) => {
+                if let Some(uid) = incident.metadata.uid.as_deref() {
+                    self.refresh_root(uid, &incident, false);
+                }
+            }
             Update::Gone(uid) => {
                 self.failed.remove(&uid);
                 self.ledger.close(&uid);

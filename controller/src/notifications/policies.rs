@@ -70,5 +70,6 @@ fn is_silenced_now(store: &Store, incident: &Incident) -> bool {
         status.finished_at = None;
     }
     let now = aegis_clock::now();
-    silenced::heard(store, Update::Changed(Arc::new(open)), now).is_none()
+    let heard = silenced::heard(store, Update::Changed(Arc::new(open)), now);
+    matches!(heard.as_slice(), [Update::Silenced(_)])
 }

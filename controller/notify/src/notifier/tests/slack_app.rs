@@ -170,6 +170,36 @@ async fn an_incident_is_one_message_that_is_updated_with_its_stages_in_the_threa
 }
 
 #[tokio::test]
+async fn under_a_silence_the_message_that_stands_there_is_kept_true_and_nothing_new_is_sent() {
+    let ((server, slack), folder) = (Scripted::start().await, tempfile::tempdir().unwrap());
+    let running = running(&server, &folder).await;
+    running
+        .send
+        .unbounded_send(in_phase("a", &STORY[..1], Phase::AwaitingApproval))
+        .unwrap();
+    slack
+        .until("its message", |slack| slack.messages().len() == 2)
+        .await;
+    for uid in ["b", "a"] {
+        let mut ended = incident(uid, "a leak", &STORY);
+        ended.status.as_mut().unwrap().phase = Phase::Resolved;
+        running
+            .send
+            .unbounded_send(Update::Silenced(Arc::new(ended)))
+            .unwrap();
+    }
+    slack
+        .until("the end", |slack| text(&slack.messages()[0]).contains("Resolved"))
+        .await;
+    running.end().await;
+    assert_eq!(
+        slack.messages().len(),
+        2,
+        "no reply, and no message about another"
+    );
+}
+
+#[tokio::test]
 async fn a_restart_updates_the_message_that_stands_there_and_repeats_no_stage() {
     let ((server, slack), folder) = (Scripted::start().await, tempfile::tempdir().unwrap());
     let first = running(&server, &folder).await;
