@@ -16,7 +16,7 @@ mod webhook;
 use axum::Router;
 use axum::routing::{get, post};
 
-pub(crate) use alert::{Alert, Ended, Known, Message, WEBHOOK, names_something, pairs, read_value};
+pub(crate) use alert::{Alert, Ended, Known, Message, NOTED, WEBHOOK, names_something, pairs, read_value};
 pub(crate) use book::Book;
 pub(crate) use bursts::Bursts;
 pub(crate) use incidents::by_age;

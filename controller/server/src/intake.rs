@@ -3,6 +3,7 @@
 //! ([`crate::compat`]). What cannot be read is kept and reported, never lost.
 
 mod alertmanager;
+mod ambiguous;
 mod authenticity;
 mod body;
 mod bytes;

@@ -22,7 +22,7 @@ use crate::intake::report::{Report, State, made_id};
 use crate::refusal::Fault;
 use body::Body;
 
-pub(crate) use body::read as read_value;
+pub(crate) use body::{NOTED, read as read_value};
 pub(crate) use names::{Known, Named, pairs};
 pub(crate) use over::Over;
 

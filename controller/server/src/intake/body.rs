@@ -10,6 +10,7 @@ use super::sender::Sender;
 use super::sns::{self, Question};
 use super::{cloud_events, forms};
 use crate::body::ALERT_LIMIT;
+pub(super) use crate::compat::NOTED;
 use crate::compat::read_value;
 
 /// Most bytes that a body may take once it is read; see [`tree_bytes`]. Some 3,000 alerts with twenty labels each.

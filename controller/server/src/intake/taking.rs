@@ -12,6 +12,7 @@ use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use super::ambiguous::{Item, reports};
 use super::body::{Content, NoContent, opened, read, tree_bytes};
 use super::bytes::Undecodable;
 use super::ours::{self, words};
@@ -20,7 +21,7 @@ use super::sender::{Reports, Sender};
 use super::unreadable::Kept;
 use crate::auth::{Acting, Identity, Need};
 use crate::body::AlertBody;
-use crate::compat::{Alert, Ended, Known, Message, Taken, WEBHOOK, names_something, take};
+use crate::compat::{Alert, Ended, Known, Message, Taken, WEBHOOK, take};
 use crate::refusal::{Fault, Refusal};
 use crate::state::ServerState;
 use crate::status::Status;
@@ -220,32 +221,25 @@ impl Desk<'_> {
         if sender == Sender::AegisOps {
             return self.ours(&content, bytes.len()).await;
         }
-        let ambiguous = content.twice.iter().find(|path| names_something(path));
-        let read = match ambiguous {
-            Some(path) => {
-                let path: String = path
-                    .join(".")
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .take(128)
-                    .collect();
-                Err(format!("{path} is there twice with different values"))
-            }
-            None => sender.read(&content.value, self.source.mapping()),
-        };
-        let reports = match read {
-            Ok(reports) => reports,
+        let (reports, ambiguous) = match reports(sender, &content, self.source.mapping()) {
+            Ok(read) => read,
             Err(why) => {
-                self.keep(sender, &why, bytes.len(), &without_keys(&content.value))
-                    .await;
+                self.keep(sender, &why, bytes.len(), &as_written(&content)).await;
                 return refused(sender, &why);
             }
         };
-        self.all(sender, reports, &content.value, bytes.len()).await
+        self.all(sender, reports, &ambiguous, &content, bytes.len()).await
     }
 
     /// Every alert of a body of another sender.
-    async fn all(&self, sender: Sender, reports: Reports, body: &Value, size: usize) -> Response {
+    async fn all(
+        &self,
+        sender: Sender,
+        reports: Reports,
+        ambiguous: &[Item],
+        content: &Content,
+        size: usize,
+    ) -> Response {
         if reports.truncated > 0 {
             self.state.intake_metrics.truncated(sender, reports.truncated);
             let message = format!(
@@ -273,10 +267,14 @@ impl Desk<'_> {
             }
         }
         let texts = || match tally.received {
-            0 | 1 => vec![without_keys(body)],
+            0 | 1 => vec![as_written(content)],
             _ => {
-                let items = sender.items(body, self.source.mapping());
-                let item = |(at, _): &(usize, String)| items.get(*at).map(|item| without_keys(item));
+                let items = sender.items(&content.value, self.source.mapping());
+                let item = |(at, _): &(usize, String)| {
+                    let written = ambiguous.iter().find(|item| item.at == *at);
+                    let text = written.map(|item| item.text.clone());
+                    text.or_else(|| items.get(*at).map(|item| without_keys(item)))
+                };
                 tally.unreadable.iter().filter_map(item).collect()
             }
         };
@@ -565,6 +563,17 @@ impl Desk<'_> {
         self.state
             .events
             .record(&about, EventType::Warning, UNREADABLE, message);
+    }
+}
+
+/// A body as it was written where a key is there twice, of which its value has one; without what is a secret by its place.
+fn as_written(content: &Content) -> String {
+    let has = |name: &str| content.value.get(name).is_some();
+    // Its headers are not in the text.
+    let is_binary = has("specversion") && !content.text.contains("specversion");
+    match content.twice.is_empty() || has("routing_key") || is_binary {
+        true => without_keys(&content.value),
+        false => content.text.clone(),
     }
 }
 

@@ -33,6 +33,74 @@ fn sns(kind: &str, message: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn a_key_that_is_there_twice_costs_its_own_alert_and_no_other() {
+    let server = host().await;
+    let alert = |name: &str| {
+        format!(
+            r#"{{"status": "firing", "fingerprint": "{name}", "labels": {{"alertname": "{name}", "container": "web"}}}}"#
+        )
+    };
+    let doubled =
+        r#"{"status": "firing", "fingerprint": "c", "labels": {"container": "web", "container": "db"}}"#;
+    let group = |status: &str| {
+        format!(
+            r#"{{"receiver": "r", {status}, "alerts": [{}, {}, {doubled}, {}, {}]}}"#,
+            alert("a"),
+            alert("b"),
+            alert("d"),
+            alert("e")
+        )
+    };
+    let answer = post(&server, "/webhook", group(r#""status": "firing""#)).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    let outcomes = answer.json()["alerts"].as_array().unwrap().len();
+    assert_eq!(outcomes, 4, "{}", answer.text);
+    let why = "[2]: labels.container is there twice with different values";
+    assert_eq!(answer.json()["unreadable"], json!([why]), "{}", answer.text);
+    let kept = server.get("/intake/unreadable").await.json();
+    assert_eq!(
+        (&kept[0]["body"], kept.as_array().unwrap().len()),
+        (&json!(doubled), 1)
+    );
+    // What is about all of them costs all.
+    let answer = post(
+        &server,
+        "/webhook",
+        group(r#""status": "firing", "status": "resolved""#),
+    )
+    .await;
+    assert_eq!(answer.code, 400, "{}", answer.text);
+    let kept = server.get("/intake/unreadable").await.json();
+    let whole = kept
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|it| it["body"].as_str().unwrap().contains(r#""status": "resolved""#));
+    assert!(whole, "with both values: {kept}");
+    // Of a batch of events, and of a mapping's list.
+    let event = |container: &str| {
+        format!(
+            r#"{{"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": {{"labels": {{{container}}}}}}}"#
+        )
+    };
+    let batch = format!(
+        "[{}, {}]",
+        event(r#""container": "web""#),
+        event(r#""container": "web", "container": "db""#)
+    );
+    let mapped = r#"{"events": [{"what": "x", "nr": 1, "where": {"box": "web"}}, {"what": "x", "nr": 2, "where": {"container": "web", "container": "db"}}]}"#;
+    for (path, body) in [
+        ("/webhook/cloudevents", batch.as_str()),
+        ("/webhook/cellar", mapped),
+    ] {
+        let answer = post(&server, path, body).await;
+        assert_eq!(answer.code, 200, "{}", answer.text);
+        let counts = ["alerts", "unreadable"].map(|list| answer.json()[list].as_array().unwrap().len());
+        assert_eq!(counts, [1, 1], "{}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn i10_a_question_of_amazon_sns_is_kept_with_what_a_person_has_to_do() {
     for (kind, says) in [
         ("SubscriptionConfirmation", "asks whether its topic may send here"),
