@@ -18,7 +18,7 @@ use aegis_api::{ContainerName, Incident, Kind as _, Time, Workload};
 use aegis_planning::covering::covering;
 use serde_json::{Map, Value};
 
-use crate::intake::report::{Report, State, made_id};
+use crate::intake::report::{Report, State, is_made, made_id};
 use crate::refusal::Fault;
 use body::Body;
 
@@ -149,7 +149,7 @@ impl Alert {
     ) -> Result<Self, Vec<Fault>> {
         let bounded = |id: &str| {
             let whole = format!("{prefix}-{id}");
-            if id.starts_with(prefix) && id.chars().count() <= ID {
+            if is_made(prefix, id) {
                 id.to_owned()
             } else if whole.chars().count() <= ID {
                 whole

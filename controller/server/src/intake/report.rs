@@ -64,6 +64,12 @@ pub(crate) fn object(fields: &Map<String, Value>, name: &str) -> Map<String, Val
     }
 }
 
+/// Whether an id is one of [`made_id`] with this prefix: it has it already.
+pub(crate) fn is_made(prefix: &str, id: &str) -> bool {
+    let rest = id.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+    rest.is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// An id made of what tells one alert from another, for senders that give none.
 pub(crate) fn made_id(prefix: &str, parts: &[&str]) -> String {
     use sha2::{Digest as _, Sha256};

@@ -33,6 +33,40 @@ fn sns(kind: &str, message: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn an_id_that_begins_like_its_source_is_not_taken_for_one_of_ours() {
+    let server = host().await;
+    let mapping = json!({"alertType": ["$.what"], "id": ["$.nr"], "container": ["web"]});
+    create(
+        &server,
+        "AlertSource",
+        "db",
+        json!({"format": "Mapped", "mapping": mapping}),
+    )
+    .await;
+    let own = json!({"incident_id": "db1", "alert_type": "ours", "container_name": "web"});
+    post(&server, "/webhook", own.to_string()).await;
+    for id in ["db1", "db-1", "1"] {
+        let body = json!({"what": "theirs", "nr": id}).to_string();
+        let answer = post(&server, "/webhook/db", body).await;
+        assert_eq!(
+            answer.json()["alerts"][0]["outcome"],
+            "opened",
+            "{id}: {}",
+            answer.text
+        );
+    }
+    let all = opened(&server);
+    for row in [
+        "ours about web (db1)",
+        "theirs about web (db-db1)",
+        "theirs about web (db-db-1)",
+        "theirs about web (db-1)",
+    ] {
+        assert!(all.contains(&row.to_owned()), "{row}: {all:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_there_twice_costs_its_own_alert_and_no_other() {
     let server = host().await;
     let alert = |name: &str| {
