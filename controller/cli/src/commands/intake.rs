@@ -65,7 +65,10 @@ pub(crate) async fn run(args: &IntakeArgs, session: &Session) -> Result<(), CliE
             headers,
             json,
         } => {
-            let spec = manifest.as_deref().map(spec_of).transpose()?;
+            let manifest = manifest.as_deref().map(source_of).transpose()?;
+            // Its name is before each of its ids.
+            let (name, spec) = manifest.unzip();
+            let source = source.clone().or(name);
             let mut pairs = Map::new();
             for header in headers {
                 let pair = header
@@ -110,15 +113,18 @@ fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
     Ok(bytes)
 }
 
-/// The spec of the one AlertSource of a manifest.
-fn spec_of(path: &Path) -> Result<Value, CliError> {
+/// The name and the spec of the one AlertSource of a manifest.
+fn source_of(path: &Path) -> Result<(String, Value), CliError> {
     let (origin, text) = read_at_most(path, LARGEST)?;
     let all = parse(&origin, &text, Naming::Exact).map_err(CliError::Manifests)?;
     let info = KindInfo::of::<AlertSource>();
     let mut sources = all.iter().filter(|one| one.info.kind == info.kind);
     let found = sources.next().filter(|_| sources.next().is_none());
-    let spec = found.and_then(|one| one.object.get("spec").cloned());
-    spec.ok_or_else(|| CliError::Usage(format!("{origin}: exactly one AlertSource is needed in it")))
+    let source = found.and_then(|one| {
+        let name = one.object.pointer("/metadata/name")?.as_str()?;
+        Some((name.to_owned(), one.object.get("spec")?.clone()))
+    });
+    source.ok_or_else(|| CliError::Usage(format!("{origin}: exactly one AlertSource is needed in it")))
 }
 
 fn show(answer: &Value, json: bool, session: &Session) -> Result<(), CliError> {

@@ -12,6 +12,7 @@ use super::{cloud_events, forms};
 use crate::body::ALERT_LIMIT;
 pub(super) use crate::compat::NOTED;
 use crate::compat::read_value;
+use crate::status::Status;
 
 /// Most bytes that a body may take once it is read; see [`tree_bytes`]. Some 3,000 alerts with twenty labels each.
 const TREE: usize = 20 << 20;
@@ -62,6 +63,27 @@ pub(super) enum NoContent {
     Neither(String),
     /// It asks something of a person.
     Asks(Question),
+}
+
+impl NoContent {
+    /// Human-readable.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Packed(Undecodable::TooLarge(limit)) => Status::too_large(*limit).message.into_owned(),
+            Self::Packed(Undecodable::Encoding(name)) => {
+                format!("Content-Encoding {name:?} is not known: gzip, deflate and identity are")
+            }
+            Self::Packed(Undecodable::Broken(name)) => {
+                format!("the body is not {name}, as its Content-Encoding says")
+            }
+            Self::TooMany(most) => format!(
+                "the body has more values than there is room for: read, it may take {} MiB",
+                most >> 20
+            ),
+            Self::Neither(why) => format!("the body must be a JSON object: {why}"),
+            Self::Asks(question) => question.why.clone(),
+        }
+    }
 }
 
 /// The value of a body. A form is an object of its fields; JSON in a form's `payload`, and in a message of Amazon SNS, is that.

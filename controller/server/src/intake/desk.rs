@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{NoContent, content};
+use super::ambiguous::reports;
+use super::body::content;
 use super::ours::{self, words};
 use super::report::{Report, State as Stands};
 use super::sender::Sender;
@@ -115,10 +116,7 @@ fn tried(
 ) -> Value {
     let content = match content(headers, bytes) {
         Ok(content) => content,
-        Err(NoContent::Asks(question)) => {
-            return json!({"sender": null, "alerts": [], "unreadable": [question.why]});
-        }
-        Err(why) => return json!({"sender": null, "alerts": [], "unreadable": [format!("{why:?}")]}),
+        Err(why) => return json!({"sender": null, "alerts": [], "unreadable": [why.words()]}),
     };
     let sender = sender.unwrap_or_else(|| Sender::recognised(headers, &content.value));
     let content = content.of_sender(sender);
@@ -144,8 +142,8 @@ fn tried(
         return json!({"sender": sender.as_str(), "alerts": alerts, "unreadable": unreadable});
     }
     let mapping = spec.and_then(|spec| spec.mapping.as_ref());
-    let reports = match sender.read(&content.value, mapping) {
-        Ok(reports) => reports,
+    let reports = match reports(sender, &content, mapping) {
+        Ok((reports, _)) => reports,
         Err(why) => return json!({"sender": sender.as_str(), "alerts": [], "unreadable": [why]}),
     };
     let prefix = name.unwrap_or(sender.as_str());

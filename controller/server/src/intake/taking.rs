@@ -483,45 +483,25 @@ impl Desk<'_> {
     }
 
     async fn no_content(&self, guess: Sender, why: NoContent, bytes: &[u8]) -> Response {
-        let (code, reason) = match why {
+        let reason = why.words();
+        let code = match why {
             NoContent::Packed(Undecodable::TooLarge(limit)) => {
-                let status = Status::too_large(limit);
-                self.keep(guess, &status.message, bytes.len(), "").await;
-                return Refusal::from(status).into_response();
+                self.keep(guess, &reason, bytes.len(), "").await;
+                return Refusal::from(Status::too_large(limit)).into_response();
             }
-            NoContent::Packed(Undecodable::Encoding(name)) => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                format!("Content-Encoding {name:?} is not known: gzip, deflate and identity are"),
-            ),
-            NoContent::Packed(Undecodable::Broken(name)) => (
-                StatusCode::BAD_REQUEST,
-                format!("the body is not {name}, as its Content-Encoding says"),
-            ),
-            NoContent::TooMany(most) => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!(
-                    "the body has more values than there is room for: read, it may take {} MiB",
-                    most >> 20
-                ),
-            ),
+            NoContent::Packed(Undecodable::Encoding(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            NoContent::Packed(Undecodable::Broken(_)) => StatusCode::BAD_REQUEST,
+            NoContent::TooMany(_) => StatusCode::PAYLOAD_TOO_LARGE,
             NoContent::Asks(question) => {
-                let text = super::bytes::text(bytes);
-                self.keep_alerts(
-                    guess,
-                    1,
-                    &question.why,
-                    bytes.len(),
-                    vec![text.into_owned()],
-                    question.open,
-                )
-                .await;
-                return refused(guess, &question.why);
+                let texts = vec![super::bytes::text(bytes).into_owned()];
+                self.keep_alerts(guess, 1, &reason, bytes.len(), texts, question.open)
+                    .await;
+                return refused(guess, &reason);
             }
-            NoContent::Neither(why) => {
+            NoContent::Neither(_) => {
                 let text = super::bytes::text(bytes);
-                let message = format!("the body must be a JSON object: {why}");
-                self.keep(guess, &message, bytes.len(), &text).await;
-                return refused(guess, &message);
+                self.keep(guess, &reason, bytes.len(), &text).await;
+                return refused(guess, &reason);
             }
         };
         self.keep(guess, &reason, bytes.len(), "").await;

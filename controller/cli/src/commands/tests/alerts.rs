@@ -142,6 +142,7 @@ async fn a_dry_run_sends_the_body_byte_for_byte_and_shows_what_became_of_it() {
     let (sent, _) = last_body(&server, "POST").await;
     assert_eq!(sent["body"], "eyJhIjogMX0K");
     assert_eq!(sent["spec"]["mapping"]["alertType"], json!(["$.a"]));
+    assert_eq!(sent["source"], "cellar", "its ids begin with its name");
     assert_eq!(sent["headers"], json!({"x-a": "b"}));
 }
 

@@ -756,6 +756,37 @@ async fn a_dry_run_says_what_a_body_would_become_and_changes_nothing() {
         "{}",
         answer.text
     );
+    // With a name, as it would be stored: it is before each id. And what would not be read is not read here, in words.
+    let trial = |body: &str, more: Value| {
+        let body = base64::engine::general_purpose::STANDARD.encode(body);
+        let mut trial = json!({"body": body});
+        trial
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        trial
+    };
+    let named = trial(fixture(11), json!({"spec": spec, "source": "vault"}));
+    let said = server.ask("POST", "/intake/test", Some(named)).await.json();
+    let id = said["alerts"][0]["incident_id"].as_str().unwrap();
+    assert!(id.starts_with("vault-"), "{said}");
+    let doubled = r#"{"receiver": "r", "alerts": [{"labels": {"container": "web", "container": "db"}}]}"#;
+    let said = server
+        .ask("POST", "/intake/test", Some(trial(doubled, json!({}))))
+        .await
+        .json();
+    let why = "[0]: labels.container is there twice with different values";
+    assert_eq!(
+        (&said["unreadable"], &said["alerts"]),
+        (&json!([why]), &json!([])),
+        "{said}"
+    );
+    let said = server
+        .ask("POST", "/intake/test", Some(trial("{nonsense", json!({}))))
+        .await
+        .json();
+    let why = said["unreadable"][0].as_str().unwrap();
+    assert!(why.starts_with("the body must be a JSON object: "), "{said}");
     assert!(incidents(&server).is_empty());
 }
 
