@@ -113,7 +113,8 @@ sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS), and 1,000 with loads
 
 .PHONY: fuzz
 fuzz: ## a million mutated bodies of alerts against the readers of all senders (AEGIS_FUZZ_BODIES)
-	AEGIS_FUZZ_BODIES=$${AEGIS_FUZZ_BODIES:-1000000} cargo test --locked --release -p aegis-server --lib intake::fuzz
+	AEGIS_FUZZ_BODIES=$${AEGIS_FUZZ_BODIES:-1000000} cargo test --locked --release -p aegis-server --lib -- --exact intake::fuzz::i11_no_mutated_body_of_any_sender_panics_a_reader_or_grows_beyond_its_bounds
+	AEGIS_FUZZ_BODIES=$${AEGIS_FUZZ_BODIES:-1000000} cargo test --locked --release -p aegis-server --lib -- --exact intake::fuzz::i11_no_mutated_body_is_answered_with_5xx
 
 .PHONY: crds
 crds: ## regenerate crds/ from the Rust types
