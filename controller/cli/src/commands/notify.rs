@@ -37,7 +37,7 @@ struct ListArgs {
 /// Send a test message to every destination, or to one; one that was stopped goes on if it is taken
 #[derive(Debug, clap::Args)]
 struct TestArgs {
-    /// slack, slack-app, webhook, email or otlp
+    /// slack, slack-app, webhook, webhook-reconcile, email or otlp
     #[arg(value_name = "DESTINATION")]
     destination: Option<String>,
 }

@@ -72,8 +72,9 @@ fn one(block: &Value, out: &mut Vec<String>) {
             let mut ids = Vec::new();
             for element in elements.into_iter().flatten() {
                 button(element, out);
-                ids.push(element.get("action_id").cloned());
+                ids.push(element.get("action_id").and_then(Value::as_str));
             }
+            ids.sort_unstable();
             ids.dedup();
             if ids.len() != elements.map_or(0, Vec::len) {
                 out.push("action_id twice".to_owned());
@@ -172,6 +173,13 @@ mod tests {
         ] {
             assert!(!broken(&body(breaks.clone())).is_empty(), "{breaks}");
         }
+        let buttons = |ids: [&str; 3]| {
+            let button = |id: &&str| json!({"type": "button", "action_id": id, "text": text_of(1)});
+            let elements: Vec<Value> = ids.iter().map(button).collect();
+            broken(&body(json!({"type": "actions", "elements": elements})))
+        };
+        assert_eq!(buttons(["a", "b", "c"]), Vec::<String>::new());
+        assert_eq!(buttons(["a", "b", "a"]), ["action_id twice"], "wherever they are");
         let many = json!({"text": "t", "blocks": vec![json!({"type": "header", "text": text_of(1)}); 51]});
         assert!(!broken(&many).is_empty());
     }
