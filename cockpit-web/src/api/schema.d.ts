@@ -4722,6 +4722,11 @@ export interface components {
                 severity?: "info" | "warning" | "critical";
                 /** @description Who sent it. */
                 source?: {
+                    /**
+                     * @description Hashes of the ids of alerts that joined and are no longer listed, the newest last: the incident is found by these ids,
+                     *     too. 16 hexadecimal digits of each one's SHA-256; at most 256.
+                     */
+                    aliases?: string;
                     /** @description Equal fingerprints are the same trouble. */
                     fingerprint?: string;
                     /** @description The id the sender gave it, spelled as the sender spelled it. */
@@ -4741,6 +4746,10 @@ export interface components {
                          *     incident's, on which its workload depends, and it opens an incident of its own only when it outlives that.
                          */
                         inhibited?: string | null;
+                        /** @description Of one that is inhibited: its labels, of 512 bytes at most each and 4,096 in all. */
+                        labels?: {
+                            [key: string]: string;
+                        };
                         /** @description The end of its text. */
                         logs?: string;
                         /**
@@ -4758,6 +4767,15 @@ export interface components {
                          * @enum {string}
                          */
                         severity: "info" | "warning" | "critical";
+                        /** @description Of one that is inhibited: where it came in, such as `webhook/alertmanager`. */
+                        source?: string;
+                        /**
+                         * Format: date-time
+                         * @description Of one that is inhibited: when it began, as its sender reports it.
+                         */
+                        startsAt?: string | null;
+                        /** @description Of one that is inhibited: where a person can read more. */
+                        url?: string;
                     }[];
                     /** @description `webhook`, `detector`, `human`, … */
                     kind?: string;
