@@ -14,7 +14,7 @@ mod readers;
 mod sequences;
 mod wire;
 
-pub(super) const FIXTURES: [(&str, &str); 13] = [
+pub(super) const FIXTURES: [(&str, &str); 14] = [
     ("alertmanager", include_str!("fixtures/alertmanager_group.json")),
     ("grafana", include_str!("fixtures/grafana_unified.json")),
     ("grafana", include_str!("fixtures/grafana_unified_test.json")),
@@ -31,6 +31,7 @@ pub(super) const FIXTURES: [(&str, &str); 13] = [
     ("zabbix", include_str!("fixtures/mapped_zabbix.form")),
     ("cellar", include_str!("fixtures/mapped_many.json")),
     ("pagerduty", include_str!("fixtures/pagerduty_webhook.json")),
+    ("datadog", include_str!("fixtures/mapped_datadog.json")),
 ];
 
 /// The body of a fixture by its number in [`FIXTURES`].
@@ -73,11 +74,14 @@ pub(super) async fn sources(server: &Server) {
         "severity": ["$.severity"], "container": ["$.host"], "logs": ["$.item"]});
     let cellar = json!({"alerts": "$.events[*]", "alertType": ["$.what"], "id": ["$.nr"], "status": ["$.now"],
         "resolved": ["off"], "container": ["$.where.box"], "labels": ["$.where"], "logs": ["$.site"]});
+    let datadog = include_str!("../../../../examples/alerts/datadog.yaml");
+    let datadog = aegis_api::yaml::parse(datadog).unwrap().remove(0).value["spec"]["mapping"].clone();
     for (name, mapping) in [
         ("sentry", sentry),
         ("kuma", kuma),
         ("zabbix", zabbix),
         ("cellar", cellar),
+        ("datadog", datadog),
     ] {
         create(
             server,

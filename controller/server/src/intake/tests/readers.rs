@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn each_senders_body_opens_what_it_reports_at_its_own_address_and_at_the_common_one() {
-    let cases: [(usize, &[&str]); 13] = [
+    let cases: [(usize, &[&str]); 14] = [
         (
             0,
             &[
@@ -42,6 +42,7 @@ async fn each_senders_body_opens_what_it_reports_at_its_own_address_and_at_the_c
             12,
             &["the queue of the shop grows about worker (pagerduty-QEXAMPLE1)"],
         ),
+        (13, &["Memory of web is high about web (datadog-12345678-4f1d2a)"]),
     ];
     for (at, expected) in cases {
         let (name, body) = FIXTURES[at];

@@ -33,6 +33,25 @@ fn sns(kind: &str, message: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn the_example_for_datadog_reads_what_its_webhook_sends() {
+    let server = host().await;
+    let answer = post(&server, "/webhook/datadog", fixture(13)).await;
+    assert_eq!(answer.json()["alerts"][0]["outcome"], "opened", "{}", answer.text);
+    assert_eq!(
+        opened(&server),
+        ["Memory of web is high about web (datadog-12345678-4f1d2a)"]
+    );
+    let spec = incidents(&server)[0].spec.clone();
+    assert_eq!(spec.severity, aegis_api::incident::Severity::Critical);
+    assert_eq!(spec.source.url, "https://app.datadoghq.com/monitors/12345678");
+    let recovered = fixture(13)
+        .replace("Triggered", "Recovered")
+        .replace("1796032800000", "1796033100000");
+    let answer = post(&server, "/webhook/datadog", recovered).await;
+    assert_eq!(answer.json()["alerts"][0]["outcome"], "ended", "{}", answer.text);
+}
+
+#[tokio::test]
 async fn an_id_that_begins_like_its_source_is_not_taken_for_one_of_ours() {
     let server = host().await;
     let mapping = json!({"alertType": ["$.what"], "id": ["$.nr"], "container": ["web"]});
