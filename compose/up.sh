@@ -245,8 +245,16 @@ ready() {
     done
 }
 
+# Where no peer is named it would be every one: the controller would not start.
+check_anonymous() {
+    [ -z "${AEGIS_ANONYMOUS_ROLE:-}" ] || [ -n "${AEGIS_ANONYMOUS_FROM:-}" ] ||
+        die "AEGIS_ANONYMOUS_ROLE=$AEGIS_ANONYMOUS_ROLE would give everybody who reaches the controller that role" \
+            "name who is meant: AEGIS_ANONYMOUS_FROM=192.168.1.0/24, or 0.0.0.0/0,::/0 for everybody"
+}
+
 engine_answers || die "no Docker engine answers" "start one with: compose/engine.sh"
 check_bind
+check_anonymous
 prepare_state
 find_socket
 check_names

@@ -42,8 +42,8 @@ pub(crate) struct Args {
     /// Role of requests without a token; none by default. Only for networks you trust.
     #[arg(long, env = "AEGIS_ANONYMOUS_ROLE")]
     pub(crate) anonymous_role: Option<AnonymousRole>,
-    /// Networks, such as 192.168.1.0/24, from which requests without a token have that role; everywhere, where none is named.
-    /// What runs in a workload's container may post alerts without a token, if that role may, and nothing else.
+    /// Networks, such as 192.168.1.0/24, from which requests without a token have that role; 0.0.0.0/0,::/0 is everywhere.
+    /// Where none is named, this machine, and a controller that serves on other addresses does not start. What runs in a workload's container may post alerts without a token, if that role may, and nothing else.
     #[arg(
         long,
         env = "AEGIS_ANONYMOUS_FROM",

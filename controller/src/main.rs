@@ -1,5 +1,6 @@
 //! aegis-controller: parses arguments, runs, and turns an error chain into an exit code.
 
+mod anonymous;
 mod args;
 mod audit_head;
 mod defaults;

@@ -41,7 +41,7 @@ use crate::model_metrics::ModelMetrics;
 use crate::notifications::Notifiers;
 use crate::observer::FeedObserver;
 use crate::reach::Reach;
-use crate::{defaults, host, models, notifications, secrets, shutdown};
+use crate::{anonymous, defaults, host, models, notifications, secrets, shutdown};
 
 /// Most characters of one log line that is handed on.
 const LOG_LINE: usize = 16_384;
@@ -51,6 +51,7 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     // Before anything is made or asked.
     args.tls.check(args.listen)?;
+    args.anonymous_from = anonymous::peers(args.anonymous_role, &args.anonymous_from, args.listen)?;
     args.read_secret_files()?;
     let reach = Reach::of(&mut args).await?;
     let proxies = reach.proxies.clone();

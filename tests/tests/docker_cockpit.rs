@@ -11,7 +11,8 @@ async fn an_engineer_watches_decides_scales_edits_and_loses_nothing_in_a_real_br
     let launch = world
         .controller()
         .reachable_from_containers()
-        .flag("--anonymous-role", "viewer");
+        .flag("--anonymous-role", "viewer")
+        .flag("--anonymous-from", "0.0.0.0/0");
     let patient = world
         .patient("buggy")
         .memory_mb(128)

@@ -234,6 +234,7 @@ async fn stage() -> Stage {
         .controller()
         .reachable_from_containers()
         .flag("--anonymous-role", "operator")
+        .flag("--anonymous-from", "0.0.0.0/0")
         .env("METRICS_INTERVAL_SECS", "1");
     // As in the earlier system: its monitor posts alerts and knows no token.
     let patient = world

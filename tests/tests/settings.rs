@@ -102,6 +102,39 @@ fn a_controller_whose_webhook_token_can_be_guessed_does_not_start_and_says_what_
 }
 
 #[test]
+fn a_role_without_a_token_is_given_to_no_peer_that_is_not_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let start = |from: &[(&str, &str)]| {
+        let mut command = Command::new(binary("aegis-controller"));
+        command.env_clear().env("AEGIS_ANONYMOUS_ROLE", "operator");
+        command.envs(from.iter().copied()).arg("--state-dir").arg(&state);
+        // That address cannot be bound, so a controller whose settings are valid exits, too.
+        command
+            .args(["--listen", "192.0.2.1:1", "--insecure"])
+            .output()
+            .unwrap()
+    };
+    for unnamed in [&[][..], &[("AEGIS_ANONYMOUS_FROM", "")]] {
+        let refused = start(unnamed);
+        let said = text(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        for part in [
+            "AEGIS_ANONYMOUS_ROLE",
+            "AEGIS_ANONYMOUS_FROM=192.168.1.0/24",
+            "0.0.0.0/0,::/0",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(!state.exists(), "before anything is made");
+    }
+    for named in ["192.168.1.0/24", "0.0.0.0/0,::/0"] {
+        let said = text(&start(&[("AEGIS_ANONYMOUS_FROM", named)]));
+        assert!(said.contains("cannot listen on 192.0.2.1:1"), "{named}: {said}");
+    }
+}
+
+#[test]
 fn every_secret_is_read_from_the_file_that_is_named_in_its_place_and_never_from_two_places() {
     let names = declared("aegis-controller");
     let secrets = names

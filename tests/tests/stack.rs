@@ -217,6 +217,23 @@ fn the_stack_is_not_published_beyond_this_machine_unless_somebody_says_that_the_
 }
 
 #[test]
+fn the_stack_does_not_start_with_a_role_for_peers_that_are_not_named() {
+    let lab = Lab::new();
+    let role = ("AEGIS_ANONYMOUS_ROLE", "operator");
+    let words = said(&lab.run("exec compose/up.sh", &[role]));
+    assert!(
+        words.contains("AEGIS_ANONYMOUS_FROM=") && !words.contains(NOT_OURS),
+        "{words}"
+    );
+    assert!(!lab.path("state").exists(), "before anything is made");
+    let words = said(&lab.run(
+        "exec compose/up.sh",
+        &[role, ("AEGIS_ANONYMOUS_FROM", "10.0.0.0/8")],
+    ));
+    assert!(words.contains(NOT_OURS), "{words}");
+}
+
+#[test]
 fn what_make_up_makes_of_the_state_directory_shows_other_users_neither_names_nor_secrets() {
     let lab = Lab::new();
     let words = said(&lab.run("exec compose/up.sh", &[]));

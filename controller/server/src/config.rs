@@ -15,8 +15,8 @@ use crate::reach::AlertsOnly;
 pub struct ServerConfig {
     /// What a client without a token may do; `None`: nothing.
     pub anonymous_role: Option<Role>,
-    /// From where that is; from everywhere, where it is empty (`AEGIS_ANONYMOUS_FROM`). The address of a managed workload
-    /// may post alerts, and nothing else, whatever stands here.
+    /// From where that is (`AEGIS_ANONYMOUS_FROM`); from everywhere, where it is empty, which the controller rules out. The
+    /// address of a managed workload may post alerts, and nothing else, whatever stands here.
     pub anonymous_from: Vec<IpNet>,
     /// The token of the admin.
     pub admin_token: SecretString,
