@@ -263,6 +263,113 @@ fn a_link_that_logs_in_as_the_admin_is_printed_for_a_person_and_not_into_a_log()
     assert!(ask("ON_TERMINAL=yes").contains(link));
 }
 
+/// Of TARGET_CONTAINER=web the answers of Docker: its name, the port that it exposes, and that it has a health check.
+const DOCKER_OF_WEB: &str = r#"
+case "$*" in
+*.Name*) echo /web ;;
+*ExposedPorts*) echo 80/tcp ;;
+*Healthcheck*) echo yes ;;
+esac"#;
+
+/// An `aegisctl` that keeps what is applied in files, fails at the kind that `breaks-at` names, and finds ready what is named
+/// in `ready`.
+const RECORDS: &str = r#"
+store=$HOME/store; mkdir -p "$store"; echo "$*" >>"$HOME/calls"
+case $1 in
+get)
+    case $2 in
+    remediationpolicies) (cd "$store" && ls) | grep '^remediationpolicy' || true ;;
+    *) cat "$store/$2-$3" 2>/dev/null ;;
+    esac ;;
+apply)
+    text=$(cat)
+    kind=$(printf '%s' "$text" | sed -n 's/^kind: //p' | tr '[:upper:]' '[:lower:]')
+    name=$(printf '%s' "$text" | sed -n 's/^metadata: {name: "*\([a-z-]*\).*/\1/p')
+    [ "$kind" != "$(cat "$HOME/breaks-at" 2>/dev/null)" ] || exit 1
+    case $text in
+    *'awaits-probe: "true"'*) printf '{"aegisops.io/awaits-probe": "true", "mode": "Approve"}' ;;
+    *'kind: LoadBalancer'*) printf '%s' "$text" | sed -n 's/.*{workload: "\([a-z-]*\)".*/\1/p' ;;
+    *) printf '%s' "$text" ;;
+    esac >"$store/$kind-$name" ;;
+wait) [ "workload/$(cat "$HOME/ready" 2>/dev/null)" = "$3" ] ;;
+patch) printf '{"mode": "Auto"}' >"$store/$2-$3" ;;
+esac"#;
+
+impl Lab {
+    /// What a run says that makes resources of TARGET_CONTAINER=web.
+    fn declare_target(&self) -> String {
+        let program =
+            ". compose/lib.sh; . compose/target.sh\nas_admin() { aegisctl \"$@\"; }\nset -e; declare_target";
+        said(&self.run(program, &[("TARGET_CONTAINER", "web")]))
+    }
+
+    fn of_web() -> Self {
+        let lab = Self::new();
+        lab.program("bin/docker", DOCKER_OF_WEB);
+        lab.program("bin/aegisctl", RECORDS);
+        lab
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+}
+
+const POLICY: &str = "store/remediationpolicy-web";
+
+#[test]
+fn a_target_that_was_not_ready_or_a_run_that_was_broken_off_is_made_up_for_by_the_next() {
+    let lab = Lab::of_web();
+    let words = lab.declare_target();
+    assert!(words.contains("web is not ready"), "{words}");
+    assert!(
+        lab.read(POLICY).contains("Approve"),
+        "nothing is done by itself yet"
+    );
+    lab.write("ready", "web");
+    lab.declare_target();
+    assert!(lab.read(POLICY).contains("Auto"), "{}", lab.read("calls"));
+    for kind in ["loadbalancer", "workload"] {
+        let lab = Lab::of_web();
+        lab.write("ready", "web");
+        lab.write("breaks-at", kind);
+        lab.declare_target();
+        assert!(lab.read(POLICY).contains("Approve"), "{kind}");
+        lab.write("breaks-at", "");
+        lab.declare_target();
+        assert!(lab.read(POLICY).contains("Auto"), "{kind}: {}", lab.read("calls"));
+        assert!(lab.path("store/workload-web").exists() && lab.path("store/loadbalancer-aegis-lb").exists());
+    }
+}
+
+#[test]
+fn a_policy_and_a_load_balancer_of_the_users_own_are_left_and_what_they_lack_is_said() {
+    let lab = Lab::of_web();
+    lab.write("ready", "web");
+    lab.write(POLICY, r#"{"mode": "Approve"}"#);
+    lab.write("store/loadbalancer-aegis-lb", "shop");
+    let words = lab.declare_target();
+    assert!(
+        words.contains("aegis-lb is there already, without web"),
+        "{words}"
+    );
+    assert_eq!(lab.read(POLICY), r#"{"mode": "Approve"}"#);
+    assert_eq!(lab.read("store/loadbalancer-aegis-lb"), "shop");
+    let lab = Lab::of_web();
+    lab.write("ready", "web");
+    lab.write("store/remediationpolicy-all", r#"{"mode": "Approve"}"#);
+    let words = lab.declare_target();
+    assert!(words.contains("none is made for web"), "{words}");
+    assert!(!words.contains("aegis-lb is there already"), "{words}");
+    assert!(!lab.path(POLICY).exists());
+}
+
 fn scripts(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
