@@ -45,6 +45,17 @@ fn every_container_of_the_stack_is_bounded_in_memory_and_processes_and_has_no_mo
         );
         assert_eq!(service["read_only"], true, "{name}");
         assert!(service["privileged"].is_null(), "{name}");
+        // It is memory: without a size half of the host's.
+        for mount in texts(&service, "tmpfs") {
+            let size = mount
+                .split([':', ','])
+                .find_map(|option| option.strip_prefix("size="));
+            let megabytes = size.and_then(|size| size.strip_suffix('m')?.parse::<u32>().ok());
+            assert!(
+                megabytes.is_some_and(|most| (1..=256).contains(&most)),
+                "{name}: {mount}"
+            );
+        }
         let rotated = &service["logging"]["options"];
         assert!(
             rotated["max-size"].is_string() && rotated["max-file"].is_string(),
