@@ -123,7 +123,8 @@ pub fn takes_alerts(incident: &Incident) -> bool {
 }
 
 /// Whether an episode of this class on this workload has this incident. An alert's that has not measured anything yet may
-/// be about it: it will measure what the detector did.
+/// be about it: it will measure what the detector did. One of which nothing was measured, and that waits for a human, is
+/// the human's alone: what goes wrong meanwhile has an incident of its own.
 pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bool {
     let is_about = incident.workload().is_some_and(|name| name.as_str() == workload);
     if incident.is_finished() || !is_about {
@@ -139,7 +140,8 @@ pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bo
         return true;
     }
     if symptoms.is_empty() {
-        return source.kind != DETECTOR;
+        let is_humans = status.is_some_and(|status| status.phase == Phase::AwaitingApproval);
+        return source.kind != DETECTOR && !is_humans;
     }
     symptoms.iter().any(|symptom| fits(symptom.kind.class()))
 }
@@ -256,6 +258,15 @@ mod tests {
         assert!(!joins(&measured(&["MemoryHigh"]), "db", memory));
         assert!(joins(&measured(&[]), "web", cpu), "nothing was measured yet");
         assert!(joins(&Value::Null, "web", cpu), "just opened");
+        for class in [SymptomClass::Availability, memory, cpu] {
+            let mut asked = json!({"phase": "AWAITING_APPROVAL", "timeline": []});
+            assert!(
+                !joins(&asked, "web", class),
+                "it waits for a human, and nothing was measured"
+            );
+            asked["symptoms"] = json!([{"kind": "MemoryHigh", "message": "m"}]);
+            assert_eq!(joins(&asked, "web", class), class == memory);
+        }
         let ended = json!({"phase": "FAILED", "finishedAt": "2026-11-28T10:00:00Z", "timeline": []});
         assert!(!joins(&ended, "web", cpu));
     }
