@@ -37,7 +37,7 @@ pub(crate) async fn over(state: ServerState, identity: Identity, life: Option<Du
 }
 
 /// Waits until its token or session is good no more.
-async fn unwelcome(state: &ServerState, identity: &Identity) {
+pub(crate) async fn unwelcome(state: &ServerState, identity: &Identity) {
     let mut ended = state.auth.ended();
     while state.auth.still(identity) {
         tokio::select! {

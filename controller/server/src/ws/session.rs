@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use super::message::{self, Delivery};
 use super::{Wishes, snapshot};
 use crate::auth::Identity;
+use crate::lasting;
 use crate::sight::Sight;
 use crate::state::ServerState;
 
@@ -84,16 +85,7 @@ fn start(stream: &str, latest: u64, wishes: &Wishes) -> u64 {
 }
 
 /// No client stays on whose token or session has ended.
-fn stay(state: &ServerState, identity: &Identity) -> Result<(), End> {
-    if state.auth.still(identity) {
-        Ok(())
-    } else {
-        Err(End::Close(
-            close_code::POLICY,
-            "the session has ended: log in again",
-        ))
-    }
-}
+const ENDED: End = End::Close(close_code::POLICY, "the session has ended: log in again");
 
 struct Session {
     socket: WebSocket,
@@ -112,7 +104,7 @@ impl Session {
         identity: &Identity,
         mut frames: Subscription,
     ) -> Result<(), End> {
-        let mut ended = state.auth.ended();
+        let mut unwelcome = std::pin::pin!(lasting::unwelcome(state, identity));
         let greeting = Heartbeat {
             status: HeartbeatStatus::Connected,
             stream: self.names_stream.then(|| state.feed.stream().to_owned()),
@@ -127,10 +119,9 @@ impl Session {
             tokio::select! {
                 biased;
                 () = state.shutdown.cancelled() => return Err(End::Close(close_code::AWAY, "the server is going away")),
+                () = &mut unwelcome => return Err(ENDED),
                 received = self.socket.recv() => self.received(received).await?,
-                Ok(()) = ended.changed() => stay(state, identity)?,
                 _ = ping.tick() => {
-                    stay(state, identity)?;
                     state.auth.used(identity, state.auth.now()).await;
                     self.ping().await?;
                 }

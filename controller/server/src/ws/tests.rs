@@ -279,6 +279,35 @@ async fn i9_a_token_opens_so_many_sockets_and_no_more_and_others_are_let_in() {
 }
 
 #[tokio::test]
+async fn a_socket_is_closed_when_its_token_is_revoked_or_expires_and_another_s_stays() {
+    let listening = Listening::start().await;
+    let others = listening.bearer("others", "viewer").await;
+    let revoked = listening.bearer("revoked", "viewer").await;
+    let wanted = json!({"name": "short", "role": "viewer", "ttlSeconds": 2});
+    let made = listening.server.ask("POST", "/auth/tokens", Some(wanted)).await;
+    let short = format!("Bearer {}", made.json()["token"].as_str().unwrap());
+    let mut open = Vec::new();
+    for bearer in [&others, &revoked, &short] {
+        let (mut client, _) = listening
+            .try_connect("", &[("authorization", bearer)])
+            .await
+            .unwrap();
+        assert_eq!(next(&mut client).await["type"], "heartbeat");
+        open.push(client);
+    }
+    let [mut others, mut revoked, mut short] = <[Client; 3]>::try_from(open).unwrap();
+    let ended = json!({"type": "close", "reason": "the session has ended: log in again"});
+    listening.server.ask("DELETE", "/auth/tokens/revoked", None).await;
+    // Sooner than the next sign of life, at which it is checked, too.
+    for client in [&mut revoked, &mut short] {
+        let soon = tokio::time::timeout(std::time::Duration::from_secs(10), next(client));
+        assert_eq!(soon.await.expect("it is closed"), ended);
+    }
+    listening.publish(1);
+    assert_eq!(next(&mut others).await["data"], json!({"n": 0}));
+}
+
+#[tokio::test]
 async fn a_viewer_s_socket_is_sent_no_value_of_a_variable_and_an_admin_s_is() {
     let listening = Listening::start().await;
     let (server, viewer) = (&listening.server, listening.bearer("anna", "viewer").await);
