@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use aegis_api::facets::key;
 use aegis_api::{ConditionType, Detector, Incident, Kind as _, RemediationPolicy, Workload, condition};
 use aegis_notify::{Update, Wishes};
 use aegis_planning::governing::governing;
@@ -49,7 +50,12 @@ pub(super) fn is_ongoing(store: Store) -> Asked<bool> {
         let Some(workload) = store.get::<Workload>(name.as_str()) else {
             return false;
         };
-        if store.list::<Incident>().iter().any(later) || is_silenced_now(&store, incident) {
+        if store
+            .find::<Incident>(&key::workload(name.as_str()))
+            .iter()
+            .any(later)
+            || is_silenced_now(&store, incident)
+        {
             return false;
         }
         let fires = |detector: &Arc<Detector>| {

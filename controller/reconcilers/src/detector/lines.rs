@@ -62,10 +62,7 @@ impl Lines {
         let read = tokio::time::timeout(WITHIN, read(engine, id, pattern, since)).await;
         let count = read.ok().and_then(Result::ok).flatten();
         self.with(|counts| {
-            if counts.len() >= MOST {
-                counts.retain(|_, (at, _)| at.apart(now) < EVERY);
-            }
-            counts.insert(query, (now, count));
+            keep(counts, query, (now, count), MOST);
         });
         count
     }
@@ -73,6 +70,27 @@ impl Lines {
     fn with<T>(&self, f: impl FnOnce(&mut Counts) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Keeps a count, and `most` at the most: where as many are young, the older half goes, so that it is looked for once for
+/// many that come.
+fn keep(counts: &mut Counts, query: Query, count: (Time, Option<u32>), most: usize) {
+    let now = count.0;
+    if counts.len() >= most && !counts.contains_key(&query) {
+        counts.retain(|_, (at, _)| at.apart(now) < EVERY);
+        if counts.len() > most / 2 {
+            let mut ages: Vec<Time> = counts.values().map(|(at, _)| *at).collect();
+            ages.sort_unstable();
+            let mut left = ages.len() / 2;
+            let newest_to_go = ages.get(left.saturating_sub(1)).copied();
+            counts.retain(|_, (at, _)| {
+                let goes = left > 0 && newest_to_go.is_some_and(|newest| *at <= newest);
+                left = left.saturating_sub(usize::from(goes));
+                !goes
+            });
+        }
+    }
+    counts.insert(query, count);
 }
 
 async fn read(
@@ -108,4 +126,32 @@ async fn read(
         }
     }
     Ok(Some(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_are_all_young_stay_within_their_bound_and_the_newest_stay() {
+        let mut counts = Counts::new();
+        let query = |nth: u64| Query {
+            id: ContainerId::from(nth.to_string()),
+            pattern: None,
+            acted_at: None,
+        };
+        let start: Time = "2026-11-28T10:00:00Z".parse().unwrap();
+        // One after the other, and then as many at one moment.
+        for nth in 0..200 {
+            let at = start.plus(aegis_api::Duration::from_secs(nth.min(100)));
+            keep(&mut counts, query(nth), (at, Some(1)), 8);
+            assert!(counts.len() <= 8, "{}", counts.len());
+            assert!(counts.contains_key(&query(nth)));
+            let is_before = nth > 0 && nth <= 100;
+            assert!(
+                !is_before || counts.contains_key(&query(nth.saturating_sub(1))),
+                "{nth}"
+            );
+        }
+    }
 }
