@@ -146,6 +146,9 @@ pub struct Source {
     /// The incident, over by then, that the same alert opened before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<ResourceName>,
+    /// The incident about a workload that depends on this one: its clients get the errors that come from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependent: Option<ResourceName>,
     /// Alerts of other ids about the same trouble, the newest last; at most twenty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
@@ -508,6 +511,9 @@ pub struct IncidentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 12))]
     pub symptoms: Vec<Symptom>,
+    /// Where errors or slow answers come from, as far as that shows; absent where none are measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Of these, the one that the plan is to clear, as it was when the plan was approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clears: Option<Symptom>,
@@ -573,6 +579,38 @@ pub struct IncidentStatus {
     /// RunbookEntry this incident taught or confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learned: Option<String>,
+}
+
+/// Where errors or slow answers come from: the workload itself, or one that it depends on, directly or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Origin {
+    /// The workload; absent where none can be named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<ResourceName>,
+    /// What speaks for it, or why none is named; human-readable.
+    #[schemars(length(max = 600))]
+    pub message: String,
+    /// Whether its log reports errors of its own, which an action on it may end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub own_errors: bool,
+    /// Whom logs blame that is no workload, as those logs call them; at most eight.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub blamed: Vec<String>,
+    /// The incident about it, where one was opened for this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<ResourceName>,
+}
+
+impl Origin {
+    /// Where the errors come from, in a sentence.
+    pub fn words(&self) -> String {
+        match &self.workload {
+            Some(workload) => format!("the errors come from {workload}: {}", self.message),
+            None => format!("the origin of the errors is not known: {}", self.message),
+        }
+    }
 }
 
 /// A change of one Workload's spec with absolute values: applying it twice changes nothing.

@@ -56,8 +56,12 @@ const GRAVEST_FIRST: [SymptomKind; 15] = [
 ];
 
 /// A line of a log tail that holds one of these, in any case, reports an error.
-const ERROR_WORDS: [&str; 8] = [
+const ERROR_WORDS: [&str; 12] = [
     "error:",
+    "\"level\":\"error\"",
+    "\"level\": \"error\"",
+    "\"severity\":\"error\"",
+    "\"severity\": \"error\"",
     " error ",
     "[error]",
     "level=error",
@@ -403,7 +407,8 @@ fn symptom(kind: SymptomKind, of: &ContainerEvidence, value: Option<f64>, words:
 /// Whether a line of a log reports an error.
 pub fn reports_error(line: &str) -> bool {
     let line = line.to_lowercase();
-    ERROR_WORDS.iter().any(|word| line.contains(word))
+    // Some begin with their level.
+    line.starts_with("error ") || ERROR_WORDS.iter().any(|word| line.contains(word))
 }
 
 /// When a container ended by itself and not well: not what was stopped, nor what people or this controller restarted.
@@ -477,6 +482,31 @@ pub(crate) fn count<I: Iterator>(items: I) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_reports_an_error_by_its_level_wherever_that_stands_and_by_what_languages_call_one() {
+        for line in [
+            "ERROR GET / answered 500: no such entry",
+            "2026-11-30T12:00:00Z ERROR shop: no such entry",
+            "[error] 7#7: no such entry",
+            "Error: no such entry",
+            "level=error msg=x",
+            r#"{"level":"error","msg":"x"}"#,
+            r#"{"severity": "ERROR", "msg": "x"}"#,
+            "java.lang.NullPointerException",
+            "thread 'main' panicked at x",
+        ] {
+            assert!(reports_error(line), "{line}");
+        }
+        for line in [
+            "GET /errors 200",
+            "INFO errors are shown",
+            "errors 0",
+            "terror attack film",
+        ] {
+            assert!(!reports_error(line), "{line}");
+        }
+    }
 
     #[test]
     fn every_kind_of_symptom_has_its_place_and_a_senders_word_comes_last() {

@@ -45,6 +45,7 @@ pub mod lesson;
 pub mod measured;
 pub mod next;
 pub mod observed;
+pub mod origin;
 mod overtaken;
 mod own_restarts;
 pub mod phase;

@@ -1,6 +1,6 @@
 //! `why`: what keeps an object from being as it should, from what the controller noted on it and around it.
 
-use aegis_api::incident::IncidentStatus;
+use aegis_api::incident::{IncidentStatus, Origin};
 use aegis_api::{ConditionType, Incident, Reason};
 use serde_json::Value;
 
@@ -124,6 +124,7 @@ fn remediation(live: &Value) -> Result<Vec<String>, CliError> {
     let status = incident.status.unwrap_or_default();
     let mut reasons = Vec::new();
     reasons.extend(last(&status));
+    reasons.extend(status.origin.as_ref().map(Origin::words));
     if let Some(analysis) = &status.analysis {
         let proposal = &analysis.proposal;
         reasons.push(format!(

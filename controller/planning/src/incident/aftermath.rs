@@ -83,16 +83,27 @@ pub fn aftermath(incident: &ValidatedIncident, symptom: &Symptom, after: After<'
     let left: Vec<Symptom> = after
         .symptoms
         .iter()
-        .filter(|left| is_the_same(left, symptom) || is_new_and_grave(incident, left))
+        .filter(|left| {
+            is_the_same(left, symptom) || is_new_and_grave(incident, left) || is_linked(incident, left)
+        })
         .cloned()
         .collect();
     if !left.is_empty() {
         return Aftermath::Persists(words(&left));
     }
-    match unknown(incident, symptom.kind, after) {
+    let of_log = incident
+        .dependent
+        .as_ref()
+        .and_then(|_| unknown(incident, SymptomKind::ErrorBurst, after));
+    match unknown(incident, symptom.kind, after).or(of_log) {
         Some(why) => Aftermath::Unknown(why),
         None => Aftermath::Cleared(readings(after.evidence)),
     }
+}
+
+/// What is at fault for others' errors is cured where neither its log reports any nor their clients get them.
+fn is_linked(incident: &ValidatedIncident, left: &Symptom) -> bool {
+    incident.dependent.is_some() && matches!(left.kind, SymptomKind::ErrorBurst | SymptomKind::HttpErrors)
 }
 
 /// That a sender has not said yet that it is over is no reading: senders take minutes to notice.

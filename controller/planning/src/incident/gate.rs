@@ -113,8 +113,10 @@ const RULES: &[Rule] = {
         rule("Unconfirmed", Automation, Anything, rules::unconfirmed),
         // No human is asked about what nothing speaks for.
         rule("NotMeasured", Automation, Changes, rules::not_measured),
+        rule("OriginNotMeasured", Automation, Changes, passed_on::not_measured),
         rule("StoppedByHand", Automation, Changes, rules::stopped_by_hand),
         // Nor about what is the trouble of another workload.
+        rule("OriginUnderWay", Automation, Anything, passed_on::under_way),
         rule("DependencyDown", Automation, Changes, dependency::down),
         rule("RestartLimit", Automation, Anything, rules::restart_limit),
         rule("Paused", Automation, Changes, rules::paused),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aegis_api::incident::Stage;
+use aegis_api::incident::{Origin, Stage};
 use aegis_api::proposal::Action;
 use aegis_api::symptom::words;
 use aegis_api::{ConditionType, IncidentStatus, Phase, Reason, Symptom, Time, condition};
@@ -10,7 +10,7 @@ use aegis_api::{ConditionType, IncidentStatus, Phase, Reason, Symptom, Time, con
 use super::overtaken::{MOST_STARTED_OVER, started_over};
 use super::transition::{Field, Transition, What};
 use super::validate::ValidatedIncident;
-use super::{clearing, confirmation};
+use super::{clearing, confirmation, origin};
 use crate::host_limit;
 
 /// How long ago something may have been measured for it to be right before an action.
@@ -24,6 +24,8 @@ const RECENT: Duration = Duration::from_secs(120);
 pub struct Measured {
     /// What is wrong, gravest first.
     pub symptoms: Vec<Symptom>,
+    /// Where errors come from, where that matters.
+    pub origin: Option<Origin>,
     /// What was read, for display.
     pub readings: String,
     pub at: Time,
@@ -62,6 +64,7 @@ fn waits_on(status: &IncidentStatus) -> bool {
     host_limit::waits_for_its_turn(status)
         || held(Reason::Confirming)
         || held(Reason::DependencyDown)
+        || held(Reason::PassedOn)
         || held(Reason::Relapsed)
 }
 
@@ -85,9 +88,10 @@ fn judged(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transi
         let reason = format!("something else is wrong now: {}", words(&measured.symptoms));
         return started_over(incident, &reason, now);
     }
-    Transition::new(What::Measured, status.phase, now)
+    let transition = Transition::new(What::Measured, status.phase, now)
         .set(Field::Symptoms(measured.symptoms))
-        .set(Field::MeasuredAt(Some(measured.at)))
+        .set(Field::MeasuredAt(Some(measured.at)));
+    origin::found(transition, incident, measured.origin)
 }
 
 fn nothing_wrong(incident: &ValidatedIncident, measured: &Measured, now: Time) -> Transition {

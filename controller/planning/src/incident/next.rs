@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use aegis_api::Phase;
-use aegis_api::incident::Plan;
+use aegis_api::incident::{IncidentSpec, Plan};
 use aegis_api::proposal::{Action, CouncilDecision, Seat};
+use aegis_api::scalar::ResourceName;
 
 use super::transition::{HeldFor, Transition, What};
 use super::validate::ValidatedIncident;
@@ -27,6 +28,11 @@ pub enum Effect {
     Investigate { then_hold: Option<HeldFor> },
     /// It is measured again what is wrong: what is about to be done was decided on what was seen before.
     Measure,
+    /// The incident about the workload from which the errors come is opened.
+    OpenOrigin {
+        name: ResourceName,
+        spec: Box<IncidentSpec>,
+    },
     /// The brain is asked what is wrong and what to do.
     Analyse,
     /// One seat is asked.

@@ -22,6 +22,9 @@ pub struct Observed {
     pub broken_policies: Vec<BrokenPolicy>,
     /// Those about the incident's workload, and those that count for the limits of the host.
     pub incidents: Vec<Arc<Incident>>,
+    /// Those about other workloads that it is linked to: about the origin of its errors, or about the dependent whose clients
+    /// get its errors.
+    pub linked: Vec<Arc<Incident>>,
     pub balancers: Vec<Arc<LoadBalancer>>,
     pub detectors: Vec<Arc<Detector>>,
     /// Adopted containers that ended, by id, where a person did that or may have done it: their Workload's status does not

@@ -21,12 +21,17 @@ pub use settling::after_settling;
 pub use verifying::{after_learning, after_probe};
 
 use super::ladder;
-use super::next::Next;
+use super::next::{Effect, Next};
+use super::origin;
 use super::validate::ValidatedIncident;
 
 /// What comes next for the incident.
 pub fn next(incident: &ValidatedIncident) -> Next {
     let phase = incident.status.phase;
+    if let Some((name, spec)) = origin::to_open(incident) {
+        let spec = Box::new(spec);
+        return Next::Effect(Effect::OpenOrigin { name, spec });
+    }
     let next = match &incident.target {
         _ if phase.is_end() => settling::next(incident),
         Err(error) => ladder::fail(incident, error.to_string()),

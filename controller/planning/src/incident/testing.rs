@@ -152,6 +152,7 @@ pub fn judge(incidents: Vec<Incident>, policy: &str) -> ValidatedIncident {
         ))],
         broken_policies: Vec::new(),
         incidents: incidents.clone(),
+        linked: Vec::new(),
         balancers: Vec::new(),
         detectors: Vec::new(),
         paused: None,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aegis_api::condition::Conditions;
-use aegis_api::incident::{Execution, Plan, Stage, TimelineEntry, Tried, Verification};
+use aegis_api::incident::{Execution, Origin, Plan, Stage, TimelineEntry, Tried, Verification};
 use aegis_api::proposal::{Analysis, CouncilDecision, Evidence, Retrieved, Seat, Vote};
 use aegis_api::scalar::ResourceName;
 use aegis_api::{ConditionType, IncidentStatus, Kind, Phase, Reason, Symptom, Time, condition};
@@ -91,6 +91,7 @@ pub enum Field {
     Workload(Option<ResourceName>),
     Evidence(Option<Box<Evidence>>),
     Symptoms(Vec<Symptom>),
+    Origin(Option<Origin>),
     Clears(Option<Symptom>),
     MeasuredAt(Option<Time>),
     StartedOver(u32),
@@ -120,6 +121,7 @@ impl Field {
             Self::Workload(workload) => status.workload = workload,
             Self::Evidence(evidence) => status.evidence = evidence.map(|evidence| *evidence),
             Self::Symptoms(symptoms) => status.symptoms = symptoms,
+            Self::Origin(origin) => status.origin = origin,
             Self::Clears(symptom) => status.clears = symptom,
             Self::MeasuredAt(at) => status.measured_at = at,
             Self::StartedOver(times) => status.started_over = times,

@@ -46,6 +46,15 @@ pub enum NoTarget {
     Uncovered(ContainerName),
 }
 
+/// A workload that depends on the incident's, and whose clients get the errors of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependent {
+    /// The incident about it.
+    pub incident: ResourceName,
+    /// Its name; absent where that incident is gone.
+    pub workload: Option<String>,
+}
+
 /// An incident with all that planning needs.
 #[derive(Debug, Clone)]
 pub struct ValidatedIncident {
@@ -92,6 +101,10 @@ pub struct ValidatedIncident {
     pub taught_before: Option<String>,
     /// Every workload that it depends on, directly or not.
     pub dependencies: Vec<Arc<Workload>>,
+    /// The incident about the workload that was found to be at fault for its errors, where there is one.
+    pub origin_incident: Option<Arc<Incident>>,
+    /// The workload whose clients get the errors of this incident's, where it was opened for that.
+    pub dependent: Option<Dependent>,
     /// Load balancers that name the workload.
     pub balancers: Vec<Arc<LoadBalancer>>,
     /// When this controller started, or its clock was set ahead.
@@ -164,6 +177,8 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
             .map(|workload| manual_actions(workload, &observed.incidents, observed.now))
             .unwrap_or_default(),
         dependencies: dependencies(name, &observed.workloads),
+        origin_incident: origin_incident(&status, observed),
+        dependent: dependent(incident, observed),
         balancers: balancers.cloned().collect(),
         awake_since: observed.awake_since,
         leaps: observed.leaps.clone(),
@@ -183,6 +198,23 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         reading: observed.reading,
         active_incident,
     }
+}
+
+fn origin_incident(status: &IncidentStatus, observed: &Observed) -> Option<Arc<Incident>> {
+    let name = status.origin.as_ref()?.incident.as_ref()?;
+    let mut linked = observed.linked.iter();
+    linked.find(|linked| linked.name() == name.as_str()).cloned()
+}
+
+fn dependent(incident: &Incident, observed: &Observed) -> Option<Dependent> {
+    let name = incident.spec.source.dependent.as_ref()?;
+    let mut linked = observed.linked.iter();
+    let linked = linked.find(|linked| linked.name() == name.as_str());
+    let workload = linked.and_then(|linked| target(linked, &observed.workloads).ok());
+    Some(Dependent {
+        incident: name.clone(),
+        workload: workload.map(|workload| workload.name().to_owned()),
+    })
 }
 
 fn dependencies(of: &str, workloads: &[Arc<Workload>]) -> Vec<Arc<Workload>> {
@@ -246,6 +278,7 @@ fn is_parked(incident: &Incident) -> bool {
     status.phase == Phase::CouncilReview
         && (held(Reason::Confirming)
             || held(Reason::DependencyDown)
+            || held(Reason::PassedOn)
             || held(Reason::HostBusy)
             || held(Reason::Relapsed)
             || held(Reason::RemediationUnderWay))

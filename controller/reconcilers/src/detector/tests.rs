@@ -3,6 +3,7 @@
 
 mod agreement;
 mod inhibited;
+mod origin;
 mod outside;
 mod relapses;
 mod slow;

@@ -27,6 +27,7 @@ pub(super) async fn dereference(context: &Context, incident: &Incident, awake_si
     Observed {
         stopped: stopped(context, &workloads),
         incidents: incidents(context, incident, &workloads, now),
+        linked: linked(context, incident, now),
         workloads,
         policies: context.store.list(),
         broken_policies: broken_policies(&context.store).await,
@@ -45,6 +46,16 @@ pub(super) async fn dereference(context: &Context, incident: &Incident, awake_si
         leaps,
         now,
     }
+}
+
+/// Those about other workloads that it names.
+fn linked(context: &Context, incident: &Incident, now: Time) -> Vec<Arc<Incident>> {
+    let origin = incident.status.as_ref().and_then(|status| status.origin.as_ref());
+    let origin = origin.and_then(|origin| origin.incident.as_ref());
+    let names = origin.into_iter().chain(&incident.spec.source.dependent);
+    let found = names.filter_map(|name| context.store.get::<Incident>(name.as_str()));
+    let set_at = context.clock.set_at();
+    found.map(|one| set_back::incident(one, set_at, now)).collect()
 }
 
 /// The incidents that matter to this one: those about its workload, and those that count for the limits of the host.

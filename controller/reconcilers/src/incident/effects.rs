@@ -7,6 +7,7 @@ pub(super) mod evidence;
 mod execute;
 pub(super) mod learn;
 mod measure;
+mod origin;
 pub(super) mod probes;
 mod signals;
 
@@ -16,6 +17,7 @@ use aegis_brain::Recalled;
 use aegis_docker::EngineError;
 use aegis_planning::incident::measured::after_measuring;
 use aegis_planning::incident::next::{Effect, Setback};
+use aegis_planning::incident::origin::opened as origin_opened;
 use aegis_planning::incident::phase::verifying::proof;
 use aegis_planning::incident::phase::{
     Found, after_analysis, after_execution, after_investigation, after_learning, after_probe, after_settling,
@@ -39,6 +41,10 @@ pub(super) async fn carry_out(
     match effect {
         Effect::Investigate { then_hold } => Ok(investigate(reconciler, incident, then_hold).await),
         Effect::Measure => Ok(measure(reconciler, incident).await),
+        Effect::OpenOrigin { name, spec } => {
+            let name = origin::open(context, incident, name, *spec).await?;
+            Ok(Some(origin_opened(incident, name, now(reconciler))))
+        }
         Effect::Analyse => Ok(analyse(reconciler, incident).await),
         Effect::Vote(seat) => Ok(vote(reconciler, incident, seat).await),
         Effect::PauseAll { reason, then } => {
@@ -96,8 +102,10 @@ async fn investigate(
             Vec::new()
         }
     };
+    let symptoms = measure::judge(reconciler, incident, workload, &evidence);
     let found = Found {
-        symptoms: measure::judge(reconciler, incident, workload, &evidence),
+        origin: origin::origin(&reconciler.context, incident, workload, &symptoms).await,
+        symptoms,
         evidence: Box::new(evidence),
         similar: recalled.into_iter().map(Recalled::into).collect(),
     };

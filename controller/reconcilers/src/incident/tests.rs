@@ -196,6 +196,7 @@ async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it
             let now = context.clock.now();
             let transition = if measures {
                 let measured = Measured {
+                    origin: None,
                     symptoms: found_unhealthy(IncidentStatus::default()).symptoms,
                     readings: String::new(),
                     at: now,

@@ -336,6 +336,7 @@ impl Alert {
                 naming: named.naming.clone(),
                 resolved_at: None,
                 previous,
+                dependent: None,
                 joined: Vec::new(),
                 aliases: Aliases::default(),
             },

@@ -29,6 +29,17 @@ pub(super) fn write(sheet: &mut Sheet, incident: &Incident, now: Time) {
         "To clear",
         status.clears.as_ref().map(|symptom| text::line(&symptom.message)),
     );
+    sheet.maybe(
+        "Origin",
+        status.origin.as_ref().map(|origin| text::line(&origin.words())),
+    );
+    sheet.maybe(
+        "Incident there",
+        status
+            .origin
+            .as_ref()
+            .and_then(|origin| Some(format!("incident/{}", origin.incident.as_ref()?))),
+    );
     sheet.maybe("Mitigated", status.mitigated_at.map(|at| when(at, now)));
     sheet.maybe("Settled", status.settled_at.map(|at| when(at, now)));
     let again = |of: &String| format!("{of}, {} time(s) in a row", status.relapses);
@@ -97,6 +108,10 @@ fn reported(sheet: &mut Sheet, spec: &IncidentSpec, now: Time) {
     sheet.maybe(
         "Before",
         source.previous.as_ref().map(|name| format!("incident/{name}")),
+    );
+    sheet.maybe(
+        "Opened for",
+        source.dependent.as_ref().map(|name| format!("incident/{name}")),
     );
     sheet.maybe("Sender says over", source.resolved_at.map(|at| when(at, now)));
     for (label, value) in &source.labels {

@@ -10,13 +10,14 @@ use aegis_api::workload::{DependencyStatus, Health};
 use aegis_api::{Kind, Reason, SymptomKind, Time, Workload};
 
 use super::{Case, Ruling};
+use crate::incident::origin;
 
 /// How far back requests are counted, and a moment for the last of them to be logged.
-const OF_REQUESTS: Duration = Duration::from_secs(65);
+pub(super) const OF_REQUESTS: Duration = Duration::from_secs(65);
 /// How long it waits: then a human is asked, for what it waits for may never come.
-const LONGEST: Duration = Duration::from_secs(900);
+pub(super) const LONGEST: Duration = Duration::from_secs(900);
 /// How far back a log is read.
-const OF_LOGS: Duration = Duration::from_secs(305);
+pub(super) const OF_LOGS: Duration = Duration::from_secs(305);
 
 pub(super) fn down(case: &Case<'_>) -> Option<Ruling> {
     let symptoms = &case.incident.status.symptoms;
@@ -42,7 +43,7 @@ pub(super) fn may_be_passed_on(kind: SymptomKind) -> bool {
 }
 
 /// How long the incident has been open; at least how far the clock was set back since.
-fn age(case: &Case<'_>) -> Duration {
+pub(super) fn age(case: &Case<'_>) -> Duration {
     let opened = case.incident.incident.metadata.creation_timestamp.as_ref();
     opened.map_or(Duration::ZERO, |opened| case.incident.now.apart(Time(opened.0)))
 }
@@ -120,7 +121,9 @@ fn trouble(case: &Case<'_>, workload: &Workload) -> Option<String> {
 fn came_back(case: &Case<'_>, workload: &Workload) -> Option<String> {
     let of_log = |kind| kind == SymptomKind::ErrorBurst;
     let mut symptoms = case.incident.status.symptoms.iter();
-    let window = match symptoms.any(|symptom| of_log(symptom.kind)) {
+    // Its own errors that go on now are no traces of another's.
+    let is_own = origin::is_own(case.incident);
+    let window = match !is_own && symptoms.any(|symptom| of_log(symptom.kind)) {
         true => OF_LOGS,
         false => OF_REQUESTS,
     };
@@ -138,7 +141,10 @@ fn came_back(case: &Case<'_>, workload: &Workload) -> Option<String> {
 /// An alert may come before the probe of what is at fault has failed often enough.
 fn not_known_yet(case: &Case<'_>, workload: &Workload) -> Option<String> {
     case.incident.incident.metadata.creation_timestamp.as_ref()?;
-    let age = age(case);
+    // What is at fault for others' errors was found in what was measured since they began.
+    let linked = case.incident.dependent.as_ref();
+    let began = linked.and(case.incident.incident.spec.starts_at);
+    let age = age(case).max(began.map_or(Duration::ZERO, |began| began.age(case.incident.now)));
     let slow = needed(case, workload).find(|needed| {
         let probe = needed.spec.health.as_ref();
         let failed = probe.map(|probe| {

@@ -1,13 +1,69 @@
 //! Errors and slow answers do not say whose they are: a workload that is well passes on those of what it depends on, and a
-//! restart of it costs its requests and cures nothing. Where nothing else is measured of it and it depends on something,
-//! a human says who is at fault. Owns that rule. Pure.
+//! restart of it costs its requests and cures nothing. Where nothing else is measured of it and it depends on something, it is
+//! acted on only where its own log shows that they are its own; what comes from another workload waits for that; and else a
+//! human says who is at fault. Owns those rules; who is at fault is found in [`origin`]. Pure.
 
-use aegis_api::Reason;
+use aegis_api::incident::Origin;
 use aegis_api::proposal::Action;
+use aegis_api::{Kind, Phase, Reason, SymptomKind};
 
-use super::dependency::{may_be_passed_on, names};
+use super::dependency::{LONGEST, OF_LOGS, OF_REQUESTS, age, may_be_passed_on, names};
 use super::{Case, Ruling};
-use crate::incident::ladder;
+use crate::incident::{ladder, origin};
+
+/// An incident about what is at fault for what others' clients get is acted on only while both are measured: errors of its own
+/// in its log, and of theirs in the requests.
+pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
+    let dependent = case.incident.dependent.as_ref()?;
+    let measured = |kind| {
+        case.incident
+            .status
+            .symptoms
+            .iter()
+            .any(|symptom| symptom.kind == kind)
+    };
+    let lacks = if !measured(SymptomKind::HttpErrors) {
+        "no errors of its clients are measured".to_owned()
+    } else if !measured(SymptomKind::ErrorBurst) {
+        "its log reports none".to_owned()
+    } else if !origin::is_own(case.incident) {
+        let found = case.incident.status.origin.as_ref();
+        found.map_or_else(|| "it is not known whose they are".to_owned(), Origin::words)
+    } else {
+        return None;
+    };
+    Some(Ruling::NotMeasured {
+        message: format!(
+            "it was found to be at fault in incident {}, and now {lacks}",
+            dependent.incident
+        ),
+    })
+}
+
+/// The workload at fault comes first, whatever is proposed.
+pub(super) fn under_way(case: &Case<'_>) -> Option<Ruling> {
+    let (found, _) = origin::elsewhere(case.incident)?;
+    let about = case.incident.origin_incident.as_ref()?;
+    let ended = about.status.as_ref().and_then(|status| status.finished_at);
+    let helped = about
+        .status
+        .as_ref()
+        .is_some_and(|status| status.phase == Phase::Resolved);
+    let mut symptoms = case.incident.status.symptoms.iter();
+    let window = match symptoms.any(|symptom| symptom.kind == SymptomKind::ErrorBurst) {
+        true => OF_LOGS,
+        false => OF_REQUESTS,
+    };
+    let waits = match ended {
+        None => age(case) < LONGEST,
+        // What was measured may be of before.
+        Some(ended) => helped && ended.apart(case.incident.now) < window,
+    };
+    waits.then(|| Ruling::Wait {
+        reason: Reason::PassedOn,
+        message: format!("{}; incident {} is about that", found.words(), about.name()),
+    })
+}
 
 pub(super) fn passed_on(case: &Case<'_>) -> Option<Ruling> {
     let action = case.action;
@@ -23,17 +79,31 @@ pub(super) fn passed_on(case: &Case<'_>) -> Option<Ruling> {
     if action == Action::Rollback && ladder::is_new(&case.incident.status) {
         return None;
     }
-    let workload = case.incident.target.as_deref().ok()?;
-    let needed = names(case, workload);
-    if needed.is_empty() {
+    if origin::is_own(case.incident) {
         return None;
     }
+    let workload = case.incident.target.as_deref().ok()?;
+    let needed = names(case, workload);
+    let found = case.incident.status.origin.as_ref();
+    // Without anything that it is known to depend on, only what its log blames speaks for another.
+    let blames = found.is_some_and(|found| !found.blamed.is_empty());
+    if needed.is_empty() && !blames {
+        return None;
+    }
+    let why = match (found, needed.is_empty()) {
+        (Some(found), true) => format!("errors or slow answers alone are measured; {}", found.message),
+        (found, _) => {
+            let found = found.map(|found| format!("; {}", found.words()));
+            format!(
+                "errors or slow answers alone are measured, and they may come from what it depends on ({}){}",
+                needed.join(", "),
+                found.unwrap_or_default()
+            )
+        }
+    };
     Some(Ruling::NeedsApproval {
         reason: Reason::PassedOn,
-        message: format!(
-            "errors or slow answers alone are measured, and they may come from what it depends on ({}): {action} requires approval",
-            needed.join(", ")
-        ),
+        message: format!("{why}: {action} requires approval"),
     })
 }
 
@@ -41,6 +111,7 @@ pub(super) fn passed_on(case: &Case<'_>) -> Option<Ruling> {
 mod tests {
     use std::sync::Arc;
 
+    use aegis_api::incident::Origin;
     use aegis_api::{SymptomKind, Workload};
     use serde_json::{Value, json};
 
@@ -155,5 +226,150 @@ mod tests {
         assert_eq!(ruled(errors, Action::Rollback, &rows, &plain, NEW), None);
         assert!(ruled(errors, Action::Restart, &rows, &plain, NEW).is_some());
         assert!(ruled(errors, Action::Rollback, &rows, &plain, OLD).is_some());
+    }
+
+    /// An incident about api, which needs cache, with this origin.
+    fn about(
+        kinds: &[SymptomKind],
+        origin: Option<Origin>,
+        needs: bool,
+    ) -> crate::incident::validate::ValidatedIncident {
+        let mut judged = judge(
+            vec![incident("{workloadRef: web, alertType: odd}", OLD)],
+            "{mode: Auto}",
+        );
+        let rows = match needs {
+            true => json!([{"name": "cache", "workload": "cache"}]),
+            false => json!([]),
+        };
+        let workload = json!({"metadata": {"name": "web", "generation": 1}, "spec": {"container": "web"}, "status": {"dependencies": rows}});
+        judged.target = Ok(Arc::new(serde_json::from_value(workload).unwrap()));
+        let cache = json!({"metadata": {"name": "cache"}, "spec": {"container": "cache"}, "status": {"readyReplicas": 1}});
+        judged.dependencies = match needs {
+            true => vec![Arc::new(serde_json::from_value(cache).unwrap())],
+            false => Vec::new(),
+        };
+        judged.status.symptoms = symptoms(kinds);
+        judged.status.origin = origin;
+        judged
+    }
+
+    fn case(incident: &crate::incident::validate::ValidatedIncident, action: Action) -> Case<'_> {
+        Case {
+            incident,
+            action,
+            council: None,
+            by_human: false,
+        }
+    }
+
+    fn named(workload: &str) -> Origin {
+        Origin {
+            workload: Some(workload.parse().unwrap()),
+            message: format!("{workload} logs errors"),
+            own_errors: true,
+            ..Origin::default()
+        }
+    }
+
+    fn asks(ruling: Option<Ruling>) -> Option<String> {
+        match ruling? {
+            Ruling::NeedsApproval { message, .. } => Some(message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn errors_that_its_own_log_shows_to_be_its_own_are_acted_on_and_others_ask_a_human_and_say_whose_they_are()
+     {
+        let kinds = [SymptomKind::HttpErrors];
+        let ruled = |origin, needs| asks(passed_on(&case(&about(&kinds, origin, needs), Action::Restart)));
+        assert_eq!(ruled(Some(named("web")), true), None);
+        let asked = ruled(Some(named("cache")), true).unwrap();
+        assert!(asked.contains("come from cache: cache logs errors"), "{asked}");
+        // That it does not serve says nothing of whose errors they are.
+        let sick = Origin {
+            own_errors: false,
+            ..named("web")
+        };
+        assert!(ruled(Some(sick), true).is_some());
+        assert!(ruled(None, true).is_some());
+        // It depends on nothing that is known: only whom its log blames speaks for another.
+        assert_eq!(ruled(None, false), None);
+        assert_eq!(ruled(Some(Origin::default()), false), None);
+        let blames = Origin {
+            message: "logs blame pay.example.com, which is no workload".to_owned(),
+            blamed: vec!["pay.example.com".to_owned()],
+            ..Origin::default()
+        };
+        let asked = ruled(Some(blames), false).unwrap();
+        assert!(asked.contains("pay.example.com"), "{asked}");
+    }
+
+    #[test]
+    fn the_one_at_fault_comes_first_while_its_incident_is_open_and_for_a_moment_after_it_helped() {
+        let now: aegis_api::Time = crate::incident::testing::NOW.parse().unwrap();
+        let ago = |seconds| aegis_api::Time(now.0 - std::time::Duration::from_secs(seconds)).to_string();
+        let waits = |origin: Origin, status: &Value, opened: u64, action| {
+            let mut judged = about(&[SymptomKind::HttpErrors], Some(origin), true);
+            let other = json!({"metadata": {"name": "other"}, "spec": {"workloadRef": "cache", "alertType": "x"}, "status": status});
+            judged.origin_incident = Some(Arc::new(serde_json::from_value(other).unwrap()));
+            let mut own = (*judged.incident).clone();
+            own.metadata.creation_timestamp = serde_json::from_value(json!(ago(opened))).unwrap();
+            judged.incident = Arc::new(own);
+            match under_way(&case(&judged, action)) {
+                Some(Ruling::Wait {
+                    reason: Reason::PassedOn,
+                    message,
+                }) => Some(message),
+                None => None,
+                Some(other) => panic!("{other:?}"),
+            }
+        };
+        let open = json!({"phase": "EXECUTING", "timeline": []});
+        let ended =
+            |phase: &str, seconds| json!({"phase": phase, "timeline": [], "finishedAt": ago(seconds)});
+        for action in [Action::Restart, Action::Noop] {
+            let said = waits(named("cache"), &open, 60, action).unwrap();
+            assert!(
+                said.contains("cache") && said.contains("incident other"),
+                "{said}"
+            );
+        }
+        let restart =
+            |status: &Value, opened| waits(named("cache"), status, opened, Action::Restart).is_some();
+        assert!(!restart(&open, 900), "not for ever");
+        assert!(restart(&ended("RESOLVED", 64), 60) && !restart(&ended("RESOLVED", 65), 60));
+        assert!(!restart(&ended("FAILED", 1), 60));
+        assert_eq!(
+            waits(named("web"), &open, 60, Action::Restart),
+            None,
+            "it is its own"
+        );
+    }
+
+    #[test]
+    fn i13_what_is_at_fault_for_others_is_left_alone_unless_its_log_and_their_clients_both_get_errors_and_they_are_its_own()
+     {
+        use SymptomKind::{ErrorBurst, HttpErrors};
+        let ruled = |kinds: &[SymptomKind], origin: Option<Origin>, linked: bool| {
+            let mut judged = about(kinds, origin, true);
+            judged.dependent = linked.then(|| crate::incident::validate::Dependent {
+                incident: "front".parse().unwrap(),
+                workload: Some("front".to_owned()),
+            });
+            matches!(
+                not_measured(&case(&judged, Action::Restart)),
+                Some(Ruling::NotMeasured { .. })
+            )
+        };
+        let own = || Some(named("web"));
+        assert!(!ruled(&[HttpErrors, ErrorBurst], own(), true));
+        assert!(ruled(&[ErrorBurst], own(), true));
+        assert!(ruled(&[HttpErrors], own(), true));
+        assert!(ruled(&[HttpErrors, ErrorBurst], Some(named("cache")), true));
+        assert!(ruled(&[HttpErrors, ErrorBurst], None, true));
+        // Any other incident is none of this rule's.
+        assert!(!ruled(&[ErrorBurst], None, false));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aegis_api::incident::{ApprovalDecision, Plan};
 use aegis_api::proposal::Action;
-use aegis_api::{ConditionType, Reason, Workload};
+use aegis_api::{ConditionType, Reason, Workload, condition};
 
 use super::super::conclude::{self, Proposed, conclude};
 use super::super::gate::{self, Case, Ruling};
@@ -116,7 +116,7 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
         // It is the human's alone since somebody changed the workload.
         return Next::Wait(Some(LOOK_AGAIN));
     }
-    if detector_disagrees(incident) && !measured::is_recent(incident) {
+    if (detector_disagrees(incident) || is_of_others(incident)) && !measured::is_recent(incident) {
         return Next::Effect(Effect::Measure);
     }
     let case = Case {
@@ -135,6 +135,12 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
         Some(until) => Next::Wait(Some(until.until(incident.now))),
         None => free_again(incident, workload, plan),
     }
+}
+
+/// Whether it waits since its errors may be those of others: whose they are may show later.
+fn is_of_others(incident: &ValidatedIncident) -> bool {
+    let allows = condition::find(&incident.status.conditions, ConditionType::PolicyAllows);
+    allows.is_some_and(|allows| allows.reason == Reason::PassedOn)
 }
 
 /// Whether what was measured and what detectors say now are not the same: a symptom, and none of them fires any more; or

@@ -1,6 +1,6 @@
 //! RECEIVED: evidence is collected and similar incidents are recalled, unless, or until, something holds the incident.
 
-use aegis_api::incident::Stage;
+use aegis_api::incident::{Origin, Stage};
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Evidence, Retrieved};
 use aegis_api::{ConditionType, Kind, Phase, Reason, Symptom, Time, Workload};
@@ -9,6 +9,7 @@ use super::super::conclude::under_way;
 use super::super::gate;
 use super::super::ladder;
 use super::super::next::{Effect, Next};
+use super::super::origin;
 use super::super::own_restarts;
 use super::super::readings::describe_container;
 use super::super::relapse::{self, Mitigated};
@@ -89,6 +90,8 @@ pub struct Found {
     pub evidence: Box<Evidence>,
     /// What is wrong, gravest first.
     pub symptoms: Vec<Symptom>,
+    /// Where errors come from, where that matters.
+    pub origin: Option<Origin>,
     /// Entries of the runbook, the most similar first.
     pub similar: Vec<Retrieved>,
 }
@@ -103,6 +106,7 @@ pub fn after_investigation(
     let Found {
         evidence,
         symptoms,
+        origin,
         similar,
     } = found;
     let seen: Vec<String> = evidence.containers.iter().map(describe_container).collect();
@@ -121,6 +125,7 @@ pub fn after_investigation(
         .set(Field::Evidence(Some(evidence)))
         .set(Field::Retrieved(similar))
         .set(Field::Workload(workload));
+    let investigated = origin::found(investigated, incident, origin);
     match again {
         Some(earlier) => came_back(investigated, incident, earlier).then(after),
         None => none_before(investigated, incident).then(after),

@@ -360,6 +360,7 @@ fn found(kind: SymptomKind, earlier: Incident, change: impl FnOnce(&mut Workload
     let window = std::time::Duration::from_secs(900);
     judged.mitigated = super::super::relapse::mitigated(&received, &workload, &incidents, window, judged.now);
     let found = Found {
+        origin: None,
         evidence: Box::default(),
         symptoms: vec![symptom(kind)],
         similar: Vec::new(),

@@ -20,6 +20,7 @@ use super::super::phase::{
 use super::super::transition::{Transition, applied};
 use super::*;
 use crate::hold::Hold;
+use crate::incident::origin::opened;
 
 /// So many incidents are thrown together.
 const THROWS: usize = 10_000;
@@ -267,6 +268,7 @@ fn outcomes(incident: &ValidatedIncident, next: Next) -> Vec<Transition> {
     match effect {
         Effect::Investigate { then_hold } => {
             let found = Found {
+                origin: None,
                 evidence: Box::default(),
                 symptoms: Vec::new(),
                 similar: Vec::new(),
@@ -276,6 +278,7 @@ fn outcomes(incident: &ValidatedIncident, next: Next) -> Vec<Transition> {
         Effect::Measure => {
             let measured = |symptoms| {
                 let measured = Measured {
+                    origin: None,
                     symptoms,
                     readings: "r".to_owned(),
                     at: now,
@@ -289,6 +292,7 @@ fn outcomes(incident: &ValidatedIncident, next: Next) -> Vec<Transition> {
                 measured(vec![symptom(SymptomKind::MemoryHigh)]),
             ]
         }
+        Effect::OpenOrigin { name, .. } => vec![opened(incident, name, now)],
         Effect::Analyse => vec![
             after_analysis(Box::new(analysis(Action::Restart)), now),
             analysis_failed(incident, "no model answers", now),

@@ -32,7 +32,7 @@ impl Life {
     }
 
     /// The actions of all incidents.
-    fn actions(&self) -> Vec<Action> {
+    pub(super) fn actions(&self) -> Vec<Action> {
         let all = self.all();
         let done = all.iter().flat_map(|status| {
             let tried = status.tried.iter().map(|tried| tried.action);

@@ -14,7 +14,7 @@ use aegis_planning::incident::validate::ValidatedIncident;
 use super::super::IncidentReconciler;
 use super::evidence::CpuReading;
 use super::signals::Signals;
-use super::{case, evidence, signals};
+use super::{case, evidence, origin, signals};
 
 /// The most symptoms that an incident has.
 const MOST_SYMPTOMS: usize = 12;
@@ -63,8 +63,10 @@ pub(super) async fn measure(
         false => CpuReading::IfNothingElse,
     };
     let read = evidence::readings(&reconciler.context, incident, workload, cpu).await?;
+    let symptoms = judge(reconciler, incident, workload, &read);
     Ok(Measured {
-        symptoms: judge(reconciler, incident, workload, &read),
+        origin: origin::origin(&reconciler.context, incident, workload, &symptoms).await,
+        symptoms,
         readings: readings(&read),
         at: reconciler.context.clock.now(),
     })

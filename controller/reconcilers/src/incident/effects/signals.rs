@@ -5,11 +5,14 @@ use aegis_api::signals::{ContainerSignals, WorkloadSignals, bounds};
 use aegis_api::symptom::SymptomKind;
 use aegis_api::workload::InstanceStatus;
 use aegis_api::{Kind, Workload, WorkloadStatus};
-use aegis_planning::detection::{Finding, from_signals};
-use aegis_planning::incident::validate::ValidatedIncident;
+use aegis_planning::detection::{Finding, Verdict, from_signals};
+use aegis_planning::incident::validate::{Dependent, ValidatedIncident};
 use aegis_planning::set_back;
 
 use crate::context::Context;
+
+/// How long requests may be under way that met what was restarted.
+const IN_FLIGHT: aegis_api::Duration = aegis_api::Duration::from_secs(3);
 
 /// Each kind with what was found since the last action, gravest first.
 pub(super) type Signals = [(SymptomKind, Finding); 3];
@@ -27,7 +30,18 @@ pub(super) fn read(context: &Context, incident: &ValidatedIncident, workload: &W
     let acted_at = acted_at.into_iter().flatten();
     let acted_at = acted_at.map(|at| set_back::time(at, set_at, now)).max();
     let traffic = context.samples.traffic();
-    let requests = traffic.within(workload.name(), now, bounds::REQUESTS_WITHIN.std());
+    // What is at fault for the errors of others has no requests of its own here: those of their clients count.
+    let dependent = incident.dependent.as_ref();
+    let counted = match dependent {
+        Some(dependent) => dependent.workload.as_deref(),
+        None => Some(workload.name()),
+    };
+    // Those that met it while it was away say nothing of what it is like since.
+    let back = execution
+        .and_then(|execution| execution.converged_at)
+        .filter(|_| dependent.is_some());
+    let acted_at = acted_at.max(back.map(|at| set_back::time(at, set_at, now).plus(IN_FLIGHT)));
+    let requests = counted.and_then(|name| traffic.within(name, now, bounds::REQUESTS_WITHIN.std()));
     context.samples.history().with(|view| {
         let rows = status.instances.iter().filter(|row| row.leaving.is_none());
         let containers: Vec<ContainerSignals<'_>> = rows
@@ -36,7 +50,7 @@ pub(super) fn read(context: &Context, incident: &ValidatedIncident, workload: &W
                 ..of_row(row)
             })
             .collect();
-        from_signals(&WorkloadSignals {
+        let found = from_signals(&WorkloadSignals {
             now,
             containers: &containers,
             desired: workload.spec.replicas,
@@ -46,7 +60,31 @@ pub(super) fn read(context: &Context, incident: &ValidatedIncident, workload: &W
             requests: requests.as_deref(),
             in_rotation: None,
             missing: None,
-        })
+        });
+        match dependent {
+            Some(dependent) => through(found, dependent),
+            None => found,
+        }
+    })
+}
+
+/// The same as measured through a workload that depends on this one: of slow answers nothing is known, they may be its own.
+fn through(found: Signals, dependent: &Dependent) -> Signals {
+    let by = dependent.workload.as_deref().unwrap_or("what depends on it");
+    found.map(|(kind, finding)| {
+        let finding = match kind {
+            SymptomKind::HttpErrors => Finding {
+                message: format!("through {by}, {}", finding.message),
+                ..finding
+            },
+            SymptomKind::HttpSlow => Finding {
+                verdict: Verdict::Unknown,
+                value: None,
+                ..finding
+            },
+            _ => finding,
+        };
+        (kind, finding)
     })
 }
 
