@@ -45,7 +45,7 @@ make_resource() {
 # The annotation of a policy that was made here and waits for the probe: without it a policy's mode is its owner's.
 AWAITS_PROBE=aegisops.io/awaits-probe
 
-# Whether this policy is one that was made here, and nobody has said otherwise since.
+# Whether this policy is one that was made here, and is as it was made.
 awaits_probe() {
     local policy
     policy=$(as_admin get remediationpolicy "$1" --output=json 2>/dev/null) || return 1

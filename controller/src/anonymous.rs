@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_has_a_role_without_a_token_who_was_not_named_or_is_this_machine() {
+    fn without_a_token_only_this_machine_and_those_named_have_a_role() {
         let role = Some(AnonymousRole::Viewer);
         let here: SocketAddr = "127.0.0.1:8001".parse().unwrap();
         let everywhere: SocketAddr = "0.0.0.0:8001".parse().unwrap();

@@ -4727,6 +4727,8 @@ export interface components {
                      *     too. 16 hexadecimal digits of each one's SHA-256; at most 256.
                      */
                     aliases?: string;
+                    /** @description The incident about a workload that depends on this one: its clients get the errors that come from here. */
+                    dependent?: string | null;
                     /** @description Equal fingerprints are the same trouble. */
                     fingerprint?: string;
                     /** @description The id the sender gave it, spelled as the sender spelled it. */
@@ -5388,6 +5390,22 @@ export interface components {
                  * @description The generation this status speaks of.
                  */
                 observedGeneration?: number | null;
+                /** @description Where errors or slow answers come from, as far as that shows; absent where none are measured. */
+                origin?: {
+                    /** @description Whom logs blame that is no workload, as those logs call them; at most eight. */
+                    blamed?: string[];
+                    /** @description The incident about it, where one was opened for this one. */
+                    incident?: string | null;
+                    /**
+                     * @description What speaks for it, or why none is named; human-readable.
+                     * @default
+                     */
+                    message?: string;
+                    /** @description Whether its log reports errors of its own, which an action on it may end. */
+                    ownErrors?: boolean;
+                    /** @description The workload; absent where none can be named. */
+                    workload?: string | null;
+                } | null;
                 /**
                  * @description Where it stands.
                  * @default RECEIVED

@@ -92,7 +92,7 @@ impl Counters {
         let known = Known {
             group,
             host_memory: total.parse::<u64>().ok()?.saturating_mul(1024),
-            network: Network::of(process, counted, &mut self.scratch)?,
+            network: Network::of(&process, counted, &mut self.scratch)?,
         };
         let seen = known.read(&mut self.scratch)?;
         let limits = |stats: &Stats| (stats.memory_limit_bytes, stats.pids_limit);
@@ -115,13 +115,13 @@ impl Known {
 }
 
 impl Network {
-    fn of(process: PathBuf, counted: &[String], scratch: &mut Scratch) -> Option<Self> {
-        let namespace = namespace(&process)?;
-        let table = scratch.read(&process, "net/dev")?;
+    fn of(process: &Path, counted: &[String], scratch: &mut Scratch) -> Option<Self> {
+        let namespace = namespace(process)?;
+        let table = scratch.read(process, "net/dev")?;
         let names: Vec<&str> = rows(table).map(|(name, _)| name).collect();
         let all_there = counted.iter().all(|name| names.contains(&name.as_str()));
         all_there.then(|| Self {
-            process: process.clone(),
+            process: process.to_owned(),
             namespace,
             interfaces: names
                 .iter()

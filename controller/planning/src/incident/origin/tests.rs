@@ -285,7 +285,7 @@ fn an_incident_about_the_one_at_fault_is_opened_once_and_only_while_users_get_er
         ),
         (
             &[HttpErrors],
-            api.clone(),
+            api,
             Phase::CouncilReview,
             ", source: {kind: detector, dependent: other}",
         ),

@@ -85,6 +85,23 @@ struct Looked {
     is_first: bool,
 }
 
+/// What may be at fault, before its containers are inspected.
+#[derive(Debug)]
+struct Needed {
+    name: String,
+    workload: Option<Arc<Workload>>,
+    /// Ids of a workload's containers.
+    ids: Vec<ContainerId>,
+    /// Names of containers that are no workload's.
+    containers: Vec<String>,
+}
+
+impl Needed {
+    fn has(&self, id: &ContainerId, name: &String) -> bool {
+        self.ids.contains(id) || self.containers.contains(name)
+    }
+}
+
 /// Containers of the host, by whom they belong to.
 #[derive(Debug, Default)]
 struct Known {
@@ -142,8 +159,8 @@ impl Known {
             known.callers.insert(one.name().to_owned(), callers);
         }
         let all = needs(first.name());
-        let mut candidates: Vec<(String, Option<Arc<Workload>>, Vec<ContainerId>, Vec<String>)> = Vec::new();
-        for name in [first.name().to_owned()].into_iter().chain(all.clone()) {
+        let mut candidates: Vec<Needed> = Vec::new();
+        for name in [first.name().to_owned()].into_iter().chain(all) {
             match by_name(&name) {
                 Some(workload) => {
                     let rows = workload.status.iter().flat_map(|status| &status.instances);
@@ -151,13 +168,23 @@ impl Known {
                         .filter(|row| row.leaving.is_none())
                         .map(|row| row.id.clone())
                         .collect();
-                    candidates.push((name, Some(workload), ids, Vec::new()));
+                    candidates.push(Needed {
+                        name,
+                        workload: Some(workload),
+                        ids,
+                        containers: Vec::new(),
+                    });
                 }
                 None => {
                     let rows = workloads.iter().flat_map(|one| others_needed(one));
                     let of_it = rows.filter(|(other, _)| *other == name);
-                    let names: Vec<String> = of_it.flat_map(|(_, names)| names.iter().cloned()).collect();
-                    candidates.push((name, None, Vec::new(), names));
+                    let containers = of_it.flat_map(|(_, names)| names.iter().cloned()).collect();
+                    candidates.push(Needed {
+                        name,
+                        workload: None,
+                        ids: Vec::new(),
+                        containers,
+                    });
                 }
             }
         }
@@ -172,7 +199,7 @@ impl Known {
         &mut self,
         context: &Context,
         workloads: &[Arc<Workload>],
-        candidates: Vec<(String, Option<Arc<Workload>>, Vec<ContainerId>, Vec<String>)>,
+        candidates: Vec<Needed>,
         needs: &impl Fn(&str) -> BTreeSet<String>,
         first: &str,
     ) {
@@ -180,11 +207,7 @@ impl Known {
         let listed = engine.list(ListFilter::default()).await;
         let unlisted = listed.as_ref().err().map(ToString::to_string);
         let mut all = listed.unwrap_or_default();
-        let of_candidate = |id: &ContainerId, name: &String| {
-            candidates
-                .iter()
-                .any(|(_, _, ids, names)| ids.contains(id) || names.contains(name))
-        };
+        let of_candidate = |id: &ContainerId, name: &String| candidates.iter().any(|one| one.has(id, name));
         all.sort_by_key(|one| (!of_candidate(&one.id, &one.name), one.name.clone()));
         let looks = all.iter().take(MOST_KNOWN).map(|one| engine.inspect(&one.id));
         let details: Vec<Arc<ContainerDetails>> = join_all(looks)
@@ -195,10 +218,8 @@ impl Known {
             .map(Arc::new)
             .collect();
         let owner = |details: &ContainerDetails| {
-            let candidate = candidates
-                .iter()
-                .find(|(_, _, ids, names)| ids.contains(&details.id) || names.contains(&details.name));
-            candidate.map(|(name, ..)| name.clone()).or_else(|| {
+            let candidate = candidates.iter().find(|one| one.has(&details.id, &details.name));
+            candidate.map(|one| one.name.clone()).or_else(|| {
                 let owner = workloads.iter().find(|one| {
                     let mut rows = one.status.iter().flat_map(|status| &status.instances);
                     rows.any(|row| row.id == details.id)
@@ -212,13 +233,13 @@ impl Known {
             (BTreeSet::from([name]), Some(one.name().to_owned()))
         }));
         let mut left = MOST_READ;
-        for (name, workload, ids, names) in candidates {
+        for candidate in candidates {
             let own: Vec<Arc<ContainerDetails>> = details
                 .iter()
-                .filter(|one| ids.contains(&one.id) || names.contains(&one.name))
+                .filter(|one| candidate.has(&one.id, &one.name))
                 .cloned()
                 .collect();
-            let wanted = ids.len().max(names.len());
+            let wanted = candidate.ids.len().max(candidate.containers.len());
             let gap = match own.len() {
                 _ if unlisted.is_some() => unlisted.clone(),
                 0 => Some("it has no containers".to_owned()),
@@ -228,10 +249,10 @@ impl Known {
             };
             left = left.saturating_sub(own.len());
             self.candidates.push(Looked {
-                needs: needs(&name),
-                is_first: name == first,
-                name,
-                workload,
+                needs: needs(&candidate.name),
+                is_first: candidate.name == first,
+                name: candidate.name,
+                workload: candidate.workload,
                 containers: own,
                 gap,
             });
