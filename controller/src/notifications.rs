@@ -303,7 +303,8 @@ mod tests {
     async fn people_hear_nothing_new_of_a_silenced_incident_until_the_silence_is_over() {
         let dir = tempfile::tempdir().unwrap();
         let options = StoreOptions::new(dir.path());
-        let (store, _driver) = Store::open(options, EventRecorder::new()).await.unwrap();
+        let (store, driver) = Store::open(options, EventRecorder::new()).await.unwrap();
+        tokio::spawn(driver.run(CancellationToken::new()));
         create(&store, "Workload", "web", json!({"container": "web"})).await;
         let silence = json!({"owner": "ada", "reason": "x", "until": "2099-01-01T00:00:00Z", "workloads": {"names": ["web"]}});
         create(&store, "Silence", "s", silence).await;
