@@ -43,8 +43,6 @@ const TICK: Duration = Duration::from_secs(30);
 const REMIND: aegis_api::Duration = aegis_api::Duration::from_secs(4 * 3600);
 /// Most failed incidents that people are reminded of; the oldest are forgotten.
 const FAILED: usize = 256;
-/// Most workloads whose policies are asked whether a digest may go out.
-const FOLDED: usize = 256;
 
 /// What the notifier receives.
 #[derive(Debug, Clone)]
@@ -141,8 +139,8 @@ pub struct Notifier {
     not_before: Instant,
     storm: Storm,
     bursts: Bursts,
-    /// Incidents of those in the digest, one a subject, to ask their policies whether the quiet hours are over.
-    folded: BTreeMap<String, Arc<Incident>>,
+    /// An incident of those in the digest, to ask its policy whether the quiet hours are over.
+    folded: Option<Arc<Incident>>,
     /// By uid.
     failed: BTreeMap<String, Arc<Incident>>,
     /// Messages that were dropped and not reported yet.
@@ -175,7 +173,7 @@ impl Notifier {
             tries: 0,
             not_before: Instant::now(),
             storm: Storm::default(),
-            folded: BTreeMap::new(),
+            folded: None,
             failed: BTreeMap::new(),
             dropped: 0,
             stopped: None,
@@ -303,8 +301,8 @@ impl Notifier {
         let (Some(uid), Some(status)) = (incident.metadata.uid.as_deref(), &incident.status) else {
             return;
         };
-        if self.ledger.digest().holds(uid) {
-            self.remember_folded(incident);
+        if self.folded.is_none() && self.ledger.digest().holds(uid) {
+            self.folded = Some(Arc::clone(incident));
         }
         let is_new = !self.ledger.knows(uid);
         if self.destination.tires() {
@@ -331,26 +329,22 @@ impl Notifier {
             let is_past =
                 entry.status == Stage::DryRun && status.finished_at.is_some_and(|at| at < self.started);
             let storm = self.destination.tires() && self.storm.rages(Instant::now());
-            let hears = |storm| match is_past || !self.destination.takes(entry.status) {
+            let hearing = match is_past || !self.destination.takes(entry.status) {
                 true => Hearing::Never,
                 false => wishes.hears(self.destination.to(), self.level, incident, entry.status, storm),
             };
-            let hearing = hears(storm);
-            // What is folded because of a storm is of it: it is over when a minute is calm, not when nothing is sent.
-            if hears(false) == Hearing::Send {
-                self.storm.count(Instant::now());
-            }
             if hearing == Hearing::Fold {
                 let subject = crate::story::line(&card::subject(incident));
                 self.ledger.digest_mut().add(uid, &subject, entry.status);
                 self.journal.count_folded();
-                self.remember_folded(incident);
+                self.folded = Some(Arc::clone(incident));
             }
             if hearing != Hearing::Send {
                 passed = Some(mark);
                 continue;
             }
             passed = None;
+            self.storm.count(Instant::now());
             let message = self.destination.entry(incident, entry, &self.around.look);
             replies.push(Waiting {
                 incident: incident.name().to_owned(),
@@ -574,11 +568,13 @@ impl Notifier {
         if self.stopped.is_some() {
             return;
         }
-        let mut folded = self.folded.values();
-        let quiet = folded.any(|incident| (self.around.wishes)(incident).quiet);
+        let quiet = self
+            .folded
+            .as_ref()
+            .is_some_and(|incident| (self.around.wishes)(incident).quiet);
         if self.has_seen && !self.ledger.digest().is_empty() && !quiet && !self.storm.rages(Instant::now()) {
             let digest = std::mem::take(self.ledger.digest_mut());
-            self.folded.clear();
+            self.folded = None;
             tracing::info!(
                 "{} messages to {} were folded",
                 digest.messages(),
@@ -594,13 +590,6 @@ impl Notifier {
         self.remind(now);
         self.journal.set_waiting(self.outbox.len());
         self.save().await;
-    }
-
-    fn remember_folded(&mut self, incident: &Arc<Incident>) {
-        let subject = card::subject(incident);
-        if self.folded.len() < FOLDED || self.folded.contains_key(&subject) {
-            self.folded.insert(subject, Arc::clone(incident));
-        }
     }
 
     fn remember_failure(&mut self, uid: &str, incident: &Arc<Incident>) {

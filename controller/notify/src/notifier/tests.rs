@@ -461,58 +461,6 @@ async fn what_quiet_hours_fold_is_counted_and_sent_as_one_digest_after_them() {
 }
 
 #[tokio::test]
-async fn a_digest_waits_until_no_workload_in_it_has_quiet_hours() {
-    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
-    let sleeper = Arc::new(std::sync::Mutex::new("web".to_owned()));
-    let asleep = Arc::clone(&sleeper);
-    let surroundings = Surroundings {
-        wishes: Arc::new(move |incident| Wishes {
-            quiet: asleep
-                .lock()
-                .unwrap()
-                .split(' ')
-                .any(|name| card::subject(incident) == name),
-            ..Wishes::default()
-        }),
-        ..around()
-    };
-    "web db".clone_into(&mut sleeper.lock().unwrap());
-    let mut notifier = driven(&server, surroundings, &folder).await;
-    for (uid, workload) in [("a", "web"), ("b", "db")] {
-        let mut incident = Arc::unwrap_or_clone(warning(uid, &STORY[..1]));
-        incident.spec.workload_ref = Some(workload.parse().unwrap());
-        notifier.receive(Update::Changed(Arc::new(incident))).await;
-    }
-    for (asleep, waiting) in [("web db", 0), ("web", 0), ("db", 0), ("", 1)] {
-        asleep.clone_into(&mut sleeper.lock().unwrap());
-        notifier.think(now()).await;
-        assert_eq!(notifier.outbox.len(), waiting, "{asleep:?} has quiet hours");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_storm_is_folded_until_a_minute_is_calm() {
-    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
-    let mut notifier = driven(&server, around(), &folder).await;
-    let mut sent = Vec::new();
-    // Five minutes of two messages a second.
-    for number in 0..600 {
-        notifier
-            .receive(Update::Changed(warning(&number.to_string(), &STORY[..1])))
-            .await;
-        if number % 60 == 59 {
-            notifier.think(now()).await;
-            sent.push(notifier.outbox.len());
-        }
-        tokio::time::advance(Duration::from_millis(500)).await;
-    }
-    assert_eq!(sent, [60; 10], "no digest and no further batch");
-    tokio::time::advance(Duration::from_secs(61)).await;
-    notifier.think(now()).await;
-    assert_eq!(notifier.outbox.len(), 61, "one digest");
-}
-
-#[tokio::test]
 async fn a_storm_is_folded_and_its_messages_are_all_accounted_for() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
     let mut notifier = driven(&server, around(), &folder).await;

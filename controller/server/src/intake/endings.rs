@@ -5,11 +5,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use aegis_api::Time;
-use aegis_planning::correlation::order::{End, LATE_WITHIN, is_late};
+use aegis_planning::correlation::order::{LATE_WITHIN, is_late};
 
 use crate::lately::Lately;
 
-/// Most ends that are remembered: 48 bytes each.
+/// Most ends that are remembered: 32 bytes each.
 const MOST: usize = 16_384;
 /// How often those that are too old are dropped, where there are too many.
 const DROPS: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
@@ -17,21 +17,21 @@ const DROPS: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 #[derive(Debug, Default)]
 pub(crate) struct Endings {
     hasher: RandomState,
-    /// By the hash of what alerts about the same have in common.
-    all: Mutex<Lately<u64, End>>,
+    /// Hash of what alerts about the same have in common → when it ended, and when that was learned.
+    all: Mutex<Lately<u64, (Time, Time)>>,
 }
 
 impl Endings {
-    /// Notes that an alert ended.
-    pub(super) fn note(&self, same: &str, end: End, now: Time) {
+    /// Notes that an alert ended at `ended`.
+    pub(super) fn note(&self, same: &str, ended: Time, now: Time) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |end: &End| now.0.duration_since(end.learned.0).abs() > LATE_WITHIN.signed();
+        let is_over =
+            |(_, learned): &(Time, Time)| now.0.duration_since(learned.0).abs() > LATE_WITHIN.signed();
         let has_room = all.has_room(MOST, DROPS, now, is_over);
         let key = self.hasher.hash_one(same);
-        let known = all.known.get(&key);
-        let later = known.is_none_or(|known| known.latest() < end.latest());
+        let later = all.known.get(&key).is_none_or(|(known, _)| *known < ended);
         if later && (has_room || all.known.contains_key(&key)) {
-            all.known.insert(key, end);
+            all.known.insert(key, (ended, now));
         }
     }
 
@@ -39,7 +39,7 @@ impl Endings {
     pub(super) fn is_late(&self, same: &str, began: Option<Time>, now: Time) -> bool {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.known.get(&self.hasher.hash_one(same));
-        known.is_some_and(|end| is_late(began, end, now))
+        known.is_some_and(|(ended, learned)| is_late(began, *ended, *learned, now))
     }
 }
 
@@ -51,16 +51,11 @@ mod tests {
     fn i12_ends_are_bounded_and_an_older_end_does_not_replace_a_newer_one() {
         let at = |text: &str| -> Time { format!("2026-11-29T{text}Z").parse().unwrap() };
         let (endings, now) = (Endings::default(), at("10:06:00"));
-        let end = |time: &str| End {
-            at: Some(at(time)),
-            learned: now,
-            had_begun: true,
-        };
         for n in 0..2 * MOST {
-            endings.note(&n.to_string(), end("10:05:00"), now);
+            endings.note(&n.to_string(), at("10:05:00"), now);
         }
         assert!(endings.all.lock().unwrap().known.len() <= MOST);
-        endings.note("0", end("10:01:00"), now);
+        endings.note("0", at("10:01:00"), now);
         assert!(endings.is_late("0", Some(at("10:04:00")), now));
         assert!(!endings.is_late("x", Some(at("10:04:00")), now));
     }

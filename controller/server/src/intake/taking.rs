@@ -3,7 +3,6 @@
 
 use aegis_api::wire::IncidentResult;
 use aegis_api::{AlertSource, Incident, Kind as _, Time, Workload};
-use aegis_planning::correlation::order::End;
 use aegis_runtime::{EventType, ObjectRef, Store};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -347,22 +346,12 @@ impl Desk<'_> {
                 .push(json!({"incident_id": alert.incident_id, "outcome": "noted"}));
             return;
         }
-        self.put_in_order(&mut alert, now);
-        self.taken(sender, &alert, tally).await;
-    }
-
-    /// Notes an end, and tells a firing from before one that is known.
-    fn put_in_order(&self, alert: &mut Alert, now: Time) {
         let endings = &self.state.intake.endings;
         match &alert.message {
             Message::Over { over, .. } => {
-                let is_known = |id: &str| !self.state.book.find(&self.state.store, id).is_empty();
-                let end = End {
-                    at: over.at,
-                    learned: now,
-                    had_begun: is_known(alert.same()) || is_known(&alert.incident_id),
-                };
-                endings.note(alert.same(), end, now);
+                if let Some(at) = over.at {
+                    endings.note(alert.same(), at, now);
+                }
             }
             Message::Fires(_) => {
                 if endings.is_late(alert.same(), alert.starts_at, now) {
@@ -370,6 +359,7 @@ impl Desk<'_> {
                 }
             }
         }
+        self.taken(sender, &alert, tally).await;
     }
 
     /// Takes one of several alerts in.
@@ -436,11 +426,10 @@ impl Desk<'_> {
                 return Refusal::Fields(faults).into_response();
             }
         };
-        let mut alert = Alert {
+        let alert = Alert {
             source: self.source.place.clone(),
             ..alert
         };
-        self.put_in_order(&mut alert, now);
         match take(self.state, self.store, &alert).await {
             Ok(taken) => {
                 self.state
@@ -470,9 +459,7 @@ impl Desk<'_> {
             match alert {
                 Ok(alert) => {
                     let source = self.source.place.clone();
-                    let mut alert = Alert { source, ..alert };
-                    self.put_in_order(&mut alert, aegis_clock::now());
-                    self.taken(sender, &alert, &mut tally).await;
+                    self.taken(sender, &Alert { source, ..alert }, &mut tally).await;
                 }
                 Err(why) => tally.unreadable.push((at, why)),
             }
