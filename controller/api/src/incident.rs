@@ -228,7 +228,10 @@ impl Source {
         while self.joined.len() > MOST_JOINED {
             let oldest = self.joined.iter().position(|known| !known.is_held());
             let gone = self.joined.remove(oldest.unwrap_or_default());
-            self.aliases.add(&gone.incident_id);
+            // One that was inhibited is about other trouble, which opens an incident of its own when it comes again.
+            if gone.inhibited.is_none() {
+                self.aliases.add(&gone.incident_id);
+            }
         }
     }
 
@@ -841,6 +844,10 @@ mod tests {
         source.joined[0].released_at = Some("2026-11-29T10:00:00Z".parse().unwrap());
         source.join(alert(31, None));
         assert_eq!(ids(&source)[..2], ["i-12", "i-13"], "it opened its own");
+        assert!(
+            source.has_joined("i-1") && !source.has_joined("i-0"),
+            "and will again"
+        );
     }
 
     #[test]

@@ -179,7 +179,11 @@ mod tests {
             broken(&body(json!({"type": "actions", "elements": elements})))
         };
         assert_eq!(buttons(["a", "b", "c"]), Vec::<String>::new());
-        assert_eq!(buttons(["a", "b", "a"]), ["action_id twice"], "wherever they are");
+        assert_eq!(
+            buttons(["a", "b", "a"]),
+            ["blocks[0].action_id twice"],
+            "wherever they are"
+        );
         let many = json!({"text": "t", "blocks": vec![json!({"type": "header", "text": text_of(1)}); 51]});
         assert!(!broken(&many).is_empty());
     }

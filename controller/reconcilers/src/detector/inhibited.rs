@@ -79,7 +79,8 @@ async fn list(store: &Store, root: &Incident, joined: JoinedAlert) -> Result<(),
     let listed = store.edit_spec::<Incident, _>(root.name(), move |current| {
         let mut spec = current.spec.clone();
         let mut known = spec.source.joined.iter();
-        if !known.any(|known| known.incident_id == joined.incident_id) {
+        // Where there is no place by now it is not listed, and comes again.
+        if !known.any(|known| known.incident_id == joined.incident_id) && spec.source.can_hold() {
             spec.count = spec.count.saturating_add(1);
             spec.source.join(joined);
         }

@@ -541,7 +541,8 @@ async fn end(
             }
         }
         // What is not listed any more may still fire.
-        let all_over = source.joined.iter().all(|joined| joined.resolved_at.is_some());
+        let all_over =
+            source.aliases.is_empty() && source.joined.iter().all(|joined| joined.resolved_at.is_some());
         let is_listed = source
             .joined
             .iter()

@@ -28,13 +28,21 @@ pub(super) fn reports(
     content: &Content,
     mapping: Option<&Mapping>,
 ) -> Result<(Reports, Vec<Item>), String> {
+    let field = list(sender, mapping);
+    let is_list = |path: &&Vec<String>| matches!(&field, Some(Some(name)) if **path == [name.clone()]);
+    if let Some(list) = content.twice.iter().find(is_list) {
+        return Err(why(list));
+    }
     let mut twice = content.twice.iter().filter(|path| names_something(path));
     let Some(first) = twice.next() else {
         return Ok((sender.read(&content.value, mapping)?, Vec::new()));
     };
-    let field = list(sender, mapping);
-    let is_within =
-        |path: &Vec<String>| matches!(&field, Some(name) if name.is_none() || path.first() == name.as_ref());
+    // Inside of its items: of a list that is there twice itself, one would be lost.
+    let is_within = |path: &Vec<String>| match &field {
+        Some(None) => true,
+        Some(name) => path.len() > 1 && path.first() == name.as_ref(),
+        None => false,
+    };
     // Of more keys than are noted it is not known where they are.
     let is_known = content.twice.len() < NOTED && is_within(first) && twice.all(is_within);
     let written = field

@@ -594,10 +594,10 @@ fn is_repeated(code: StatusCode) -> bool {
 }
 
 /// The answer where an alert cannot be taken in now: the sender is to repeat it. Alertmanager and Grafana repeat after 5xx,
-/// and not all of their versions after 429.
+/// and not all of their versions after 429; nor does every one whose bodies are mapped, such as Datadog.
 fn postponed(sender: Sender, refusal: Refusal) -> Response {
     let mut response = refusal.into_response();
-    let only_5xx = matches!(sender, Sender::Alertmanager | Sender::Grafana);
+    let only_5xx = matches!(sender, Sender::Alertmanager | Sender::Grafana | Sender::Mapped);
     if only_5xx && response.status() == StatusCode::TOO_MANY_REQUESTS {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
