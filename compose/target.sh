@@ -49,7 +49,7 @@ AWAITS_PROBE=aegisops.io/awaits-probe
 awaits_probe() {
     local policy
     policy=$(as_admin get remediationpolicy "$1" --output=json 2>/dev/null) || return 1
-    [[ $policy =~ \"$AWAITS_PROBE\":\ *\"true\" && $policy =~ \"mode\":\ *\"Approve\" ]]
+    [[ $policy =~ \"$AWAITS_PROBE\":\ *\"true\" && $policy =~ \"mode\":\ *\"Approve\" && $policy =~ \"generation\":\ *1[^0-9] ]]
 }
 
 # A load balancer that was there before is the user's: it is left, and what is missing in it is said.

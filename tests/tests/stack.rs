@@ -298,7 +298,7 @@ apply)
     name=$(printf '%s' "$text" | sed -n 's/^metadata: {name: "*\([a-z-]*\).*/\1/p')
     [ "$kind" != "$(cat "$HOME/breaks-at" 2>/dev/null)" ] || exit 1
     case $text in
-    *'awaits-probe: "true"'*) printf '{"aegisops.io/awaits-probe": "true", "mode": "Approve"}' ;;
+    *'awaits-probe: "true"'*) printf '{"aegisops.io/awaits-probe": "true", "generation": 1, "mode": "Approve"}' ;;
     *'kind: LoadBalancer'*) printf '%s' "$text" | sed -n 's/.*{workload: "\([a-z-]*\)".*/\1/p' ;;
     *) printf '%s' "$text" ;;
     esac >"$store/$kind-$name" ;;
