@@ -1,7 +1,7 @@
 //! Errors and slow answers do not say whose they are: a workload that is well passes on those of what it depends on, and a
-//! restart of it costs its requests and cures nothing. Where nothing else is measured of it and it depends on something, it is
-//! acted on only where its own log shows that they are its own; what comes from another workload waits for that; and else a
-//! human says who is at fault. Owns those rules; who is at fault is found in [`origin`]. Pure.
+//! restart of it costs its requests and cures nothing. Where nothing else is measured of it and it depends on something, a human
+//! decides, who is shown whose errors they are as far as logs say it: words of a log are no measurement of who is at fault. What
+//! comes from another workload waits for that. Owns those rules; who is at fault is found in [`origin`]. Pure.
 
 use aegis_api::incident::Origin;
 use aegis_api::proposal::Action;
@@ -42,6 +42,11 @@ pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
 
 /// The workload at fault comes first, whatever is proposed.
 pub(super) fn under_way(case: &Case<'_>) -> Option<Ruling> {
+    let mut symptoms = case.incident.status.symptoms.iter();
+    if !symptoms.all(|symptom| may_be_passed_on(symptom.kind)) {
+        // It has trouble of its own by now.
+        return None;
+    }
     let (found, _) = origin::elsewhere(case.incident)?;
     let about = case.incident.origin_incident.as_ref()?;
     let ended = about.status.as_ref().and_then(|status| status.finished_at);
@@ -79,12 +84,19 @@ pub(super) fn passed_on(case: &Case<'_>) -> Option<Ruling> {
     if action == Action::Rollback && ladder::is_new(&case.incident.status) {
         return None;
     }
-    if origin::is_own(case.incident) {
-        return None;
+    let found = case.incident.status.origin.as_ref();
+    if let Some(dependent) = &case.incident.dependent {
+        return Some(Ruling::NeedsApproval {
+            reason: Reason::PassedOn,
+            message: format!(
+                "that it is at fault for the errors of incident {} is what logs say{}: {action} requires approval",
+                dependent.incident,
+                found.map_or_else(String::new, |found| format!(" ({})", found.words()))
+            ),
+        });
     }
     let workload = case.incident.target.as_deref().ok()?;
     let needed = names(case, workload);
-    let found = case.incident.status.origin.as_ref();
     // Without anything that it is known to depend on, only what its log blames speaks for another.
     let blames = found.is_some_and(|found| !found.blamed.is_empty());
     if needed.is_empty() && !blames {
@@ -280,11 +292,11 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_its_own_log_shows_to_be_its_own_are_acted_on_and_others_ask_a_human_and_say_whose_they_are()
-     {
+    fn i13_words_of_a_log_restart_nothing_and_a_human_is_shown_whose_errors_they_are() {
         let kinds = [SymptomKind::HttpErrors];
         let ruled = |origin, needs| asks(passed_on(&case(&about(&kinds, origin, needs), Action::Restart)));
-        assert_eq!(ruled(Some(named("web")), true), None);
+        let asked = ruled(Some(named("web")), true).unwrap();
+        assert!(asked.contains("web logs errors"), "{asked}");
         let asked = ruled(Some(named("cache")), true).unwrap();
         assert!(asked.contains("come from cache: cache logs errors"), "{asked}");
         // That it does not serve says nothing of whose errors they are.

@@ -26,7 +26,7 @@ impl Life {
         panic!("not {phase:?} within {secs} s: {:#?}", self.of(name));
     }
 
-    async fn approve(&self, name: &str, hash: &str) {
+    pub(super) async fn approve(&self, name: &str, hash: &str) {
         let approval = Approval {
             decision: ApprovalDecision::Approve,
             by: "ada".to_owned(),
