@@ -93,3 +93,53 @@ fn is_news(balancer: &LoadBalancer, said: Option<&Said>) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aegis_docker_fake::FakeEngine;
+    use serde_json::json;
+
+    use super::*;
+    use crate::context::Settings;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_load_balancer_says_whether_its_requests_are_counted_while_they_are_needed() {
+        let engine = FakeEngine::default();
+        let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+        let balancer = |config: &str| -> Arc<LoadBalancer> {
+            let object = json!({
+                "apiVersion": aegis_api::API_VERSION, "kind": "LoadBalancer", "metadata": {"name": "lb"},
+                "spec": {"container": "front", "backends": []}, "status": {"config": config},
+            });
+            Arc::new(serde_json::from_value(object).unwrap())
+        };
+        let logs = balancer("log_format aegis_receipt_1 '…';");
+        let traffic = context.samples.traffic();
+        let said = |balancer: &Arc<LoadBalancer>, asked: bool| found(&context, balancer, asked);
+
+        assert_eq!(said(&logs, true), None, "it has not been tried yet");
+        let (counted, reason, message) = said(&balancer("server { }"), true).unwrap().unwrap();
+        assert!(
+            !counted && reason == Reason::LogMissing && message.contains("aegis_receipt"),
+            "{message}"
+        );
+        traffic.set_unreadable(
+            "lb",
+            "configured logging driver does not support reading".to_owned(),
+        );
+        let (counted, reason, message) = said(&logs, true).unwrap().unwrap();
+        assert!(
+            !counted
+                && reason == Reason::LogUnreadable
+                && message.contains("front")
+                && message.contains("does not support"),
+            "{message}"
+        );
+        traffic.set_followed("lb", context.clock.now());
+        assert_eq!(
+            said(&logs, true),
+            Some(Some((true, Reason::LogRead, String::new())))
+        );
+        assert_eq!(said(&logs, false), Some(None), "nothing needs them any more");
+    }
+}

@@ -144,3 +144,58 @@ impl WorkloadMetrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aegis_api::wire::{RequestRates, RequestTotals};
+    use prometheus_client::encoding::text::encode;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rate_errors_and_duration_of_a_workload_and_its_autoscaling_are_exposed() {
+        let mut registry = Registry::default();
+        let metrics = WorkloadMetrics::new(&mut registry);
+        metrics.read_requests(&WorkloadRequests {
+            workload: "web".to_owned(),
+            over_seconds: 60,
+            rates: RequestRates {
+                p50_ms: Some(20.0),
+                p95_ms: Some(150.0),
+                in_flight: 1.5,
+                ..RequestRates::default()
+            },
+            totals: RequestTotals {
+                answered: 100,
+                errors: 3,
+                cancelled: 2,
+            },
+        });
+        let workload = json!({
+            "apiVersion": aegis_api::API_VERSION, "kind": "Workload", "metadata": {"name": "web"},
+            "spec": {"template": {"image": "a"}},
+            "status": {"autoscale": {"desired": 4, "min": 2, "max": 8}},
+        });
+        metrics.read_replicas(&serde_json::from_value(workload).unwrap());
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for line in [
+            "aegis_workload_requests_total{workload=\"web\",code=\"5xx\"} 3",
+            "aegis_workload_requests_total{workload=\"web\",code=\"499\"} 2",
+            "aegis_workload_requests_total{workload=\"web\",code=\"other\"} 97",
+            "aegis_workload_latency_seconds{workload=\"web\",quantile=\"0.5\"} 0.02",
+            "aegis_workload_latency_seconds{workload=\"web\",quantile=\"0.95\"} 0.15",
+            "aegis_workload_in_flight{workload=\"web\"} 1.5",
+            "aegis_autoscale_replicas{workload=\"web\",what=\"desired\"} 4",
+            "aegis_autoscale_replicas{workload=\"web\",what=\"max\"} 8",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(
+            !text.contains("0.99"),
+            "what was not measured is not there\n{text}"
+        );
+        assert!(!text.contains("what=\"wanted\""), "{text}");
+    }
+}
