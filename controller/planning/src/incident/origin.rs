@@ -210,18 +210,16 @@ fn judge(candidate: &Candidate, is_blamed: bool) -> Verdict {
     if let Some(sick) = &candidate.sick {
         return Verdict::Own(format!("{name}: {sick}"));
     }
-    match own_errors(candidate) {
+    let verdict = match own_errors(candidate) {
         Some(Ok(why)) => return Verdict::Own(why),
         // Being short of CPU does not excuse what it says itself.
-        Some(Err(verdict @ Verdict::Elsewhere)) => return verdict,
-        _ => {}
-    }
-    if let Some(short) = candidate.short.as_ref().filter(|_| is_blamed) {
-        return Verdict::Own(format!("{name}: {short}"));
-    }
-    match own_errors(candidate) {
+        Some(Err(Verdict::Elsewhere)) => return Verdict::Elsewhere,
         Some(Err(verdict)) => verdict,
-        _ => Verdict::Unknown("its log was not read".to_owned()),
+        None => Verdict::Unknown("its log was not read".to_owned()),
+    };
+    match candidate.short.as_ref().filter(|_| is_blamed) {
+        Some(short) => Verdict::Own(format!("{name}: {short}")),
+        None => verdict,
     }
 }
 

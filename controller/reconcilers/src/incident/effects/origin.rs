@@ -139,12 +139,12 @@ impl Known {
             let others: Vec<String> = others.collect();
             below.into_iter().chain(others).collect()
         };
+        let needed = workloads.iter().map(|one| (one.name(), needs(one.name())));
+        let needed: BTreeMap<&str, BTreeSet<String>> = needed.collect();
         let mut known = Self::default();
         for one in &workloads {
-            let callers = workloads
-                .iter()
-                .filter(|other| needs(other.name()).contains(one.name()));
-            let mut callers: BTreeSet<String> = callers.map(|other| other.name().to_owned()).collect();
+            let callers = needed.iter().filter(|(_, needs)| needs.contains(one.name()));
+            let mut callers: BTreeSet<String> = callers.map(|(other, _)| (*other).to_owned()).collect();
             let in_front = balancers.iter().filter(|balancer| {
                 let mut backends = balancer.spec.backends.iter();
                 backends.any(|backend| {
