@@ -71,16 +71,16 @@ enum Verdict {
 
 /// The time that an incident's trouble is taken to have begun, at the latest.
 pub fn began(incident: &Incident) -> Option<Time> {
+    let began = noticed(incident)?.0.checked_sub(BEGAN.signed());
+    Some(Time(began.unwrap_or(jiff::Timestamp::MIN)))
+}
+
+/// When it was measured first, or opened.
+fn noticed(incident: &Incident) -> Option<Time> {
     let opened = incident.metadata.creation_timestamp.as_ref().map(|at| Time(at.0));
     // When a sender says that it began is text.
     let measured = incident.spec.source.kind == DETECTOR;
-    let since = incident.spec.starts_at.filter(|_| measured).or(opened)?;
-    Some(Time(
-        since
-            .0
-            .checked_sub(BEGAN.signed())
-            .unwrap_or(jiff::Timestamp::MIN),
-    ))
+    incident.spec.starts_at.filter(|_| measured).or(opened)
 }
 
 /// Whether errors or slow answers alone are measured, so that it matters where they come from.
@@ -307,7 +307,7 @@ pub fn to_open(incident: &ValidatedIncident) -> Option<(ResourceName, IncidentSp
             dependent: incident.name().parse().ok(),
             ..Source::default()
         },
-        starts_at: began_at(&incident.incident),
+        starts_at: noticed(&incident.incident),
         count: 1,
         approval: None,
         override_: None,
@@ -360,11 +360,6 @@ pub fn opened(incident: &ValidatedIncident, name: ResourceName, now: Time) -> Tr
             incident: Some(name),
             ..origin
         })))
-}
-
-/// The same as [`began`] will have it of the incident that is opened.
-fn began_at(incident: &Incident) -> Option<Time> {
-    began(incident).map(|at| at.plus(BEGAN))
 }
 
 #[cfg(test)]
