@@ -2,6 +2,7 @@
 //! bystanders, kills, renames, kernels out of memory. Takes effect at once; never concerned by faults.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use aegis_api::observed::{ContainerDetails, ExecOutput};
 
@@ -57,6 +58,12 @@ impl FakeEngine {
             world.add_image(image, behaviour, nginx, labels);
             Ok(())
         })
+    }
+
+    /// The engine keeps images and containers there from now on.
+    pub fn set_root_dir(&self, folder: Option<&str>) {
+        self.shared
+            .with(|world| world.options.info.root_dir = folder.map(PathBuf::from));
     }
 
     /// A path of the host is not there any more.

@@ -99,6 +99,7 @@ impl Default for FakeOptions {
             addresses_change: false,
             addresses_reused: false,
             info: EngineInfo {
+                root_dir: None,
                 version: "20.10.24".to_owned(),
                 api: (1, 41),
                 cgroup_version: 2,

@@ -9,6 +9,7 @@ mod stats;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use aegis_api::Time;
 use aegis_api::observed::{
@@ -207,6 +208,7 @@ pub(crate) fn engine_info(version: &Value, info: &Value) -> EngineInfo {
         version: text(version, "Version").to_owned(),
         api: api.unwrap_or((1, 41)),
         cgroup_version: if text(info, "CgroupVersion") == "2" { 2 } else { 1 },
+        root_dir: Some(PathBuf::from(text(info, "DockerRootDir"))).filter(|folder| folder.is_absolute()),
     }
 }
 
@@ -224,6 +226,19 @@ mod tests {
 
     fn stats(answer: &Value) -> Stats {
         super::stats(answer.to_string().as_bytes()).unwrap().0
+    }
+
+    #[test]
+    fn what_an_engine_is_and_where_it_keeps_things_is_read() {
+        let version = json!({ "Version": "20.10.24", "ApiVersion": "1.41" });
+        let info =
+            |root: Value| engine_info(&version, &json!({ "CgroupVersion": "2", "DockerRootDir": root }));
+        let read = info(json!("/srv/docker"));
+        assert_eq!((read.api, read.cgroup_version), ((1, 41), 2));
+        assert_eq!(read.root_dir, Some(PathBuf::from("/srv/docker")));
+        for odd in [json!(""), json!(null), json!(7), json!("docker")] {
+            assert_eq!(info(odd.clone()).root_dir, None, "{odd}");
+        }
     }
 
     #[test]

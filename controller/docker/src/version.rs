@@ -1,6 +1,8 @@
 //! Which features an engine has, by its API version. Pure. Requests carry no version, so each engine speaks its newest;
 //! what differs between engines is decided here and nowhere else.
 
+use std::path::PathBuf;
+
 /// What an engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineInfo {
@@ -10,6 +12,8 @@ pub struct EngineInfo {
     pub api: (u32, u32),
     /// 1 or 2.
     pub cgroup_version: u8,
+    /// Where it keeps images and containers, a path of its own host. Absent where it does not say.
+    pub root_dir: Option<PathBuf>,
 }
 
 impl EngineInfo {
@@ -38,6 +42,7 @@ mod tests {
             version: String::new(),
             api,
             cgroup_version: 2,
+            root_dir: None,
         };
         assert!(!info((1, 40)).has_one_shot_stats());
         assert!(info((1, 41)).has_one_shot_stats() && !info((1, 41)).creates_in_many_networks());

@@ -36,8 +36,9 @@ pub struct Settings {
     pub log_chars: usize,
     /// What automation may do on the whole host.
     pub limits: HostLimits,
-    /// Reads the host, and the file system of this folder; may block. `None` where it cannot be read.
-    pub host: Option<fn(&Path) -> HostSignals>,
+    /// Reads the host, the file system of this folder, and that of the engine's, where it is known; may block. `None` where
+    /// the host cannot be read.
+    pub host: Option<fn(&Path, Option<&Path>) -> HostSignals>,
     /// Id of the container this controller runs in, if it does: it never acts on itself.
     pub own_container: Option<String>,
 }

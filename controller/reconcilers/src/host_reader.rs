@@ -1,10 +1,12 @@
 //! The one reading of the host, for detectors, for the gate of an incident and for display. Does I/O through what the
 //! settings name. A file system that does not answer holds one thread at the most, and no reader for long.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::signals::HostSignals;
+use aegis_docker::Engine;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -14,10 +16,44 @@ use crate::context::Context;
 const BOUND: Duration = Duration::from_secs(2);
 /// How long a reading is of now. CPU is what was used between two readings: of less time it says little.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long the engine may take to say where it keeps things, and how long that is taken for true: it changes only with the
+/// engine's own configuration.
+const FOLDER_BOUND: Duration = Duration::from_millis(500);
+const FOLDER_FRESH: Duration = Duration::from_secs(600);
+/// How long an engine that did not say is not asked again.
+const FOLDER_PAUSE: Duration = Duration::from_secs(30);
 
 /// The last reading of the host. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct HostReader(Arc<Mutex<Option<(Instant, HostSignals)>>>);
+pub struct HostReader(Arc<Mutex<Known>>);
+
+/// What was learnt, each with when.
+#[derive(Debug, Default)]
+struct Known {
+    host: Option<(Instant, HostSignals)>,
+    /// Where the engine keeps things, and when it is to be asked.
+    folder: Option<PathBuf>,
+    ask_at: Option<Instant>,
+}
+
+impl Known {
+    /// What the engine says, and while it says nothing what it said last.
+    async fn learn_folder(&mut self, engine: &dyn Engine) {
+        let now = Instant::now();
+        if self.ask_at.is_some_and(|at| now < at) {
+            return;
+        }
+        let said = tokio::time::timeout(FOLDER_BOUND, engine.info()).await;
+        let fresh = match said {
+            Ok(Ok(info)) => {
+                self.folder = info.root_dir;
+                FOLDER_FRESH
+            }
+            Ok(Err(_)) | Err(_) => FOLDER_PAUSE,
+        };
+        self.ask_at = Some(now + fresh);
+    }
+}
 
 impl Context {
     /// The host as it is now, with the CPU that was used since the reading before. What cannot be read, or not soon enough,
@@ -32,15 +68,16 @@ impl Context {
             // Held until it is read: one thread at the most waits for a file system that does not answer.
             let mut last = last.await;
             let now = Instant::now();
-            let known = last.filter(|(at, _)| now.duration_since(*at) < FRESH);
+            let known = last.host.filter(|(at, _)| now.duration_since(*at) < FRESH);
             if let Some((_, host)) = known {
                 return host;
             }
+            last.learn_folder(&*self.engine).await;
             let read = tokio::task::spawn_blocking(move || {
-                let before = last.as_ref().and_then(|(_, host)| host.cpu_times);
-                let mut host = read(&directory);
+                let before = last.host.and_then(|(_, host)| host.cpu_times);
+                let mut host = read(&directory, last.folder.as_deref());
                 host.cpu_ratio = before.and_then(|before| host.cpu_times?.ratio_since(before));
-                *last = Some((now, host));
+                last.host = Some((now, host));
                 host
             });
             read.await.unwrap_or_default()
@@ -65,7 +102,7 @@ mod tests {
     async fn cpu_is_of_the_time_between_two_readings_and_readers_of_one_moment_share_one() {
         static READ: AtomicU64 = AtomicU64::new(0);
         let settings = Settings {
-            host: Some(|_| {
+            host: Some(|_, _| {
                 let times = READ.fetch_add(1, Ordering::Relaxed);
                 HostSignals {
                     cpu_times: Some(CpuTimes {
@@ -86,11 +123,40 @@ mod tests {
         assert_eq!(READ.load(Ordering::Relaxed), 2);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_file_system_of_the_engine_is_that_of_the_folder_it_names_and_it_is_seldom_asked() {
+        let engine = FakeEngine::default();
+        let settings = Settings {
+            // Stands for a file system: as full as the folder's name is long.
+            host: Some(|_, engine| HostSignals {
+                cores: engine.map(|folder| u32::try_from(folder.as_os_str().len()).unwrap()),
+                ..HostSignals::default()
+            }),
+            ..Settings::default()
+        };
+        let (context, _state) = over(&engine, settings).await;
+        engine.set_down(true);
+        assert_eq!(context.read_host().await.cores, None, "it has never said");
+        engine.set_down(false);
+        engine.set_root_dir(Some("/srv"));
+        tokio::time::sleep(FOLDER_PAUSE).await;
+        assert_eq!(context.read_host().await.cores, Some(4));
+        engine.set_root_dir(Some("/srv/docker"));
+        tokio::time::sleep(FRESH).await;
+        assert_eq!(context.read_host().await.cores, Some(4));
+        engine.set_down(true);
+        tokio::time::sleep(FOLDER_FRESH).await;
+        assert_eq!(context.read_host().await.cores, Some(4), "what it said last");
+        engine.set_down(false);
+        tokio::time::sleep(FOLDER_PAUSE).await;
+        assert_eq!(context.read_host().await.cores, Some(11));
+    }
+
     #[tokio::test]
     async fn a_file_system_that_does_not_answer_holds_one_thread_and_no_reader_for_long() {
         static READ: AtomicU64 = AtomicU64::new(0);
         let settings = Settings {
-            host: Some(|_| {
+            host: Some(|_, _| {
                 READ.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(BOUND + FRESH);
                 HostSignals {

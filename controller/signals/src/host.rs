@@ -11,12 +11,14 @@ const MOST: u64 = 2 << 20;
 /// Fields of a line of `/proc/stat` that are times of their own: the two after them are part of the first two.
 const CPU_FIELDS: usize = 8;
 
-/// Of this machine, and of the file system that `state` lies on. Inside a container `/proc` tells of the host, and `/`
-/// lies on the engine's file system.
-pub fn read(state: &Path) -> HostSignals {
+/// What a container has in its root, by the engine that made it.
+const MARKS_OF_A_CONTAINER: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
+
+/// Of this machine, of the file system that `state` lies on, and of that of `engine`, the folder in which the engine says
+/// to keep images and containers. Inside a container `/proc` tells of the host.
+pub fn read(state: &Path, engine: Option<&Path>) -> HostSignals {
     let memory = text("/proc/meminfo");
-    let folder = ["/var/lib/docker", "/"];
-    let folder = folder.iter().map(Path::new).find(|folder| folder.is_dir());
+    let contained = MARKS_OF_A_CONTAINER.iter().any(|mark| Path::new(mark).exists());
     let cores = text("/proc/cpuinfo")
         .lines()
         .filter(|line| line.starts_with("processor"))
@@ -26,7 +28,7 @@ pub fn read(state: &Path) -> HostSignals {
         load: load(&text("/proc/loadavg")),
         cores: u32::try_from(cores).ok().filter(|cores| *cores > 0),
         cpu_times: cpu_times(&text("/proc/stat")),
-        engine_disk: folder.and_then(disk),
+        engine_disk: engine_folder(engine, contained).and_then(disk),
         state_disk: disk(state),
         ..HostSignals::default()
     }
@@ -37,6 +39,13 @@ fn text(path: &str) -> String {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text));
     read.map(|_| text).unwrap_or_default()
+}
+
+/// A folder on the engine's file system. A container does not see the engine's own, but its `/` is a layer that lies there;
+/// elsewhere `/` is any file system, such as that of a machine whose engine runs in a virtual one.
+fn engine_folder(engine: Option<&Path>, contained: bool) -> Option<&Path> {
+    let seen = engine.filter(|folder| folder.is_dir());
+    seen.or_else(|| contained.then_some(Path::new("/")))
 }
 
 /// A file system as who has no privilege may use it: what is reserved counts as used, as `df` has it.
@@ -111,12 +120,24 @@ mod tests {
     }
 
     #[test]
+    fn the_engines_file_system_is_that_of_its_folder_and_inside_a_container_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, none) = (folder.path(), folder.path().join("none"));
+        assert_eq!(engine_folder(Some(here), false), Some(here));
+        assert_eq!(engine_folder(Some(here), true), Some(here));
+        for unseen in [None, Some(none.as_path())] {
+            assert_eq!(engine_folder(unseen, true), Some(Path::new("/")));
+            assert_eq!(engine_folder(unseen, false), None, "it may be any other");
+        }
+    }
+
+    #[test]
     fn a_file_system_is_read_and_one_that_is_not_there_is_unknown() {
         let folder = tempfile::tempdir().unwrap();
         let (free, all) = disk(folder.path()).unwrap().bytes.unwrap();
         assert!(all > 0 && free <= all, "{free} of {all}");
         assert_eq!(disk(&folder.path().join("none")), None);
-        let host = read(folder.path());
+        let host = read(folder.path(), None);
         assert!(host.state_disk.is_some() && host.cores.is_some());
         assert!(
             host.cpu_times

@@ -122,7 +122,7 @@ pub(crate) struct Running {
 }
 
 /// A host that has room.
-fn host_signals(_: &Path) -> HostSignals {
+fn host_signals(_: &Path, _: Option<&Path>) -> HostSignals {
     let disk = Disk {
         bytes: Some((40 << 30, 100 << 30)),
         inodes: Some((900_000, 1_000_000)),

@@ -812,7 +812,7 @@ async fn errors_and_slow_answers_are_found_with_the_default_files_and_a_lone_one
 async fn a_full_disk_of_the_host_is_an_incident_that_tells_a_human_and_does_nothing() {
     let engine = FakeEngine::default();
     let settings = Settings {
-        host: Some(|_| aegis_api::signals::HostSignals {
+        host: Some(|_, _| aegis_api::signals::HostSignals {
             engine_disk: Some(aegis_api::signals::Disk {
                 bytes: Some((3, 100)),
                 inodes: None,
