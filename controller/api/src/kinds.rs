@@ -140,8 +140,6 @@ pub struct KindInfo {
     pub scalable: bool,
     /// The columns of its CustomResourceDefinition.
     pub columns: Vec<CustomResourceColumnDefinition>,
-    /// The OpenAPI v3 schema of the whole object, as in the CRD.
-    pub schema: Value,
     schema_check: Result<SchemaCheck, String>,
     crd: fn() -> CustomResourceDefinition,
     decode: fn(Value, &Defaults) -> Result<AnyKind, Vec<FieldError>>,
@@ -172,11 +170,6 @@ impl KindInfo {
         let crd = K::crd();
         let names = crd.spec.names.clone();
         let version = crd.spec.versions.first();
-        let schema = version
-            .and_then(|version| version.schema.as_ref())
-            .and_then(|schema| schema.open_api_v3_schema.as_ref())
-            .and_then(|schema| serde_json::to_value(schema).ok())
-            .unwrap_or_default();
         let scalable = version
             .and_then(|version| version.subresources.as_ref())
             .is_some_and(|subresources| subresources.scale.is_some());
@@ -190,9 +183,8 @@ impl KindInfo {
             categories: names.categories.unwrap_or_default(),
             conditions: K::CONDITIONS,
             scalable,
-            schema_check: SchemaCheck::new(&with_meta(&schema)),
+            schema_check: SchemaCheck::new(with_meta(schema(&crd))),
             columns,
-            schema,
             crd: K::crd,
             decode: decode::<K>,
             convert: K::Status::convert,
@@ -205,6 +197,11 @@ impl KindInfo {
     /// Its CustomResourceDefinition, made for each call: it takes more memory than all else that is known of a kind.
     pub fn crd(&self) -> CustomResourceDefinition {
         (self.crd)()
+    }
+
+    /// The OpenAPI v3 schema of the whole object, as in the CRD, made for each call like it.
+    pub fn schema(&self) -> Value {
+        schema(&self.crd())
     }
 
     /// What is kept beside an object of this kind; nothing for one of another.
@@ -230,7 +227,9 @@ impl KindInfo {
 
     /// Removes the nulls of an object; what is wrong with those that stand for a value.
     pub fn strip_nulls(&self, object: &mut Value) -> Vec<FieldError> {
-        let errors = names_without_a_value(&self.schema, object);
+        let schema = self.schema_check.as_ref().map(SchemaCheck::schema);
+        let errors = schema.map(|schema| names_without_a_value(schema, object));
+        let errors = errors.unwrap_or_default();
         strip_nulls(object);
         errors
     }
@@ -321,8 +320,17 @@ fn decode<K: Kind>(mut object: Value, defaults: &Defaults) -> Result<AnyKind, Ve
 }
 
 /// The object schema with what every object has besides spec and status.
-fn with_meta(schema: &Value) -> Value {
-    let mut schema = schema.clone();
+fn schema(crd: &CustomResourceDefinition) -> Value {
+    let version = crd.spec.versions.first();
+    let schema = version
+        .and_then(|version| version.schema.as_ref())
+        .and_then(|schema| schema.open_api_v3_schema.as_ref());
+    schema
+        .and_then(|schema| serde_json::to_value(schema).ok())
+        .unwrap_or_default()
+}
+
+fn with_meta(mut schema: Value) -> Value {
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties.insert("apiVersion".to_owned(), serde_json::json!({"type": "string"}));
         properties.insert("kind".to_owned(), serde_json::json!({"type": "string"}));

@@ -113,8 +113,8 @@ pub struct SchemaCheck {
 
 impl SchemaCheck {
     /// Compiles a structural schema (of a CRD) for strict use: unknown fields are errors.
-    pub fn new(structural: &Value) -> Result<Self, String> {
-        let mut schema = structural.clone();
+    pub fn new(structural: Value) -> Result<Self, String> {
+        let mut schema = structural;
         make_strict(&mut schema);
         leave_out_descriptions(&mut schema);
         let validator = jsonschema::options()
@@ -122,6 +122,11 @@ impl SchemaCheck {
             .build(&schema)
             .map_err(|e| e.to_string())?;
         Ok(Self { schema, validator })
+    }
+
+    /// The schema as it is checked: strict, and without descriptions.
+    pub fn schema(&self) -> &Value {
+        &self.schema
     }
 
     /// Every field that the schema refuses, in document order.

@@ -119,7 +119,7 @@ fn assert_structural(path: &str, node: &Value) {
 #[test]
 fn every_crd_is_a_valid_structural_schema() {
     for info in KINDS.iter() {
-        assert_structural(info.kind, &info.schema);
+        assert_structural(info.kind, &info.schema());
         let crd = info.crd();
         let names = &crd.spec.names;
         assert_eq!(

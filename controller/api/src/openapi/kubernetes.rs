@@ -46,7 +46,7 @@ fn gvk(kind: &str) -> Value {
 }
 
 fn object_schema(info: &KindInfo) -> Value {
-    let mut schema = info.schema.clone();
+    let mut schema = info.schema();
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties.insert(
             "apiVersion".to_owned(),

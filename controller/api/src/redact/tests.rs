@@ -3,6 +3,33 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
+fn letters_of_other_alphabets_stay_whole_around_a_secret_and_go_whole_with_it() {
+    for (text, expected) in [
+        (
+            "пароль: password=тайна-ключ, дальше",
+            "пароль: password=[redacted], дальше",
+        ),
+        (
+            "{\"token\":\"żółć\u{1f511}\",\"имя\":\"ok\"}",
+            "{\"token\":[redacted],\"имя\":\"ok\"}",
+        ),
+        (
+            "{\"token\":\"a\\\u{1f511}b\",\"n\":1}",
+            "{\"token\":[redacted],\"n\":1}",
+        ),
+        (
+            "日本 https://人:秘密@例え/道",
+            "日本 https://人:[redacted]@例え/道",
+        ),
+        ("Cookie: ключ=значение\u{a0}конец", "Cookie: [redacted]"),
+        ("curl -u имя:тайна https://x", "curl -u имя:[redacted] https://x"),
+        ("--token\u{2003}тайна", "--token\u{2003}тайна"),
+    ] {
+        assert_eq!(redact(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn secrets_go_and_what_stands_around_them_stays() {
     for (text, expected) in [
         ("Authorization: Bearer abc.def-123", "Authorization: [redacted]"),

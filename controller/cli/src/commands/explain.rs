@@ -72,7 +72,7 @@ fn page(info: &KindInfo, path: &[&str], recursive: bool) -> Result<String, CliEr
 
 /// The schema with what every object has.
 fn whole(info: &KindInfo) -> Value {
-    let mut schema = info.schema.clone();
+    let mut schema = info.schema();
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         let text = |words: &str| json!({"type": "string", "description": words});
         let texts = |words: &str| json!({"type": "object", "description": words, "additionalProperties": {"type": "string"}});

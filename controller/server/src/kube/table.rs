@@ -39,12 +39,13 @@ fn of_kind(info: &KindInfo) -> Vec<Column> {
     let mut columns: Vec<Column> = column("Name", "string", ".metadata.name", 0, "name")
         .into_iter()
         .collect();
+    let schema = info.schema();
     columns.extend(info.columns.iter().filter_map(|defined| {
         let priority = defined.priority.unwrap_or_default();
         let column = column(&defined.name, &defined.type_, &defined.json_path, priority, "")?;
         let pointer = format!("{}/default", defined.json_path.replace('.', "/properties/"));
         Some(Column {
-            default: info.schema.pointer(&pointer).cloned().unwrap_or_default(),
+            default: schema.pointer(&pointer).cloned().unwrap_or_default(),
             ..column
         })
     }));
