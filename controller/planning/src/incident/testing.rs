@@ -12,7 +12,7 @@ use aegis_api::incident::Plan;
 use aegis_api::workload::InstanceStatus;
 use aegis_api::{
     ConditionType, Incident, IncidentStatus, Kind, Reason, RemediationPolicy, Symptom, SymptomKind, Time,
-    Workload, kinds, yaml,
+    Workload, WorkloadStatus, kinds, yaml,
 };
 
 use super::next::{Effect, Next, Setback};
@@ -138,9 +138,14 @@ pub fn acting(policy: &str) -> String {
 
 /// The first of these incidents, validated.
 pub fn judge(incidents: Vec<Incident>, policy: &str) -> ValidatedIncident {
+    judge_of(WorkloadStatus::default(), incidents, policy)
+}
+
+/// The same of a workload that has this status.
+pub fn judge_of(status: WorkloadStatus, incidents: Vec<Incident>, policy: &str) -> ValidatedIncident {
     let mut workload: Workload = object("Workload", "web", "{replicas: 3, template: {image: 'app:1'}}");
     workload.metadata.generation = Some(1);
-    workload.status = Some(Default::default());
+    workload.status = Some(status);
     let incidents: Vec<Arc<Incident>> = incidents.into_iter().map(Arc::new).collect();
     let observed = Observed {
         stopped: std::collections::BTreeSet::new(),

@@ -242,6 +242,50 @@ fn i5_where_no_policy_is_known_to_govern_automation_asks_and_says_what_to_do() {
 }
 
 #[test]
+fn i6_restarts_by_spec_restart_are_actions_in_the_budget_and_those_of_what_ran_in_the_cooldown() {
+    // An incident's action of 11:40, which a restart of the Workload's reconciler has carried out.
+    let acted = "{phase: RESOLVED, workload: web,
+        plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, createdAt: '2026-11-22T11:39:00Z'},
+        execution: {generation: 2, startedAt: '2026-11-22T11:40:00Z', appliedAt: '2026-11-22T11:40:00Z'}}";
+    for (restarts, heals, used, cools) in [
+        (&[][..], &[][..], 1, false),
+        (&["11:40:30"], &[], 1, false),
+        (&["11:41:59", "11:42:01"], &[], 2, false),
+        // So long ago that they count for nothing.
+        (&["10:59:59"], &["10:59:59"], 1, false),
+        // A start of what had ended interrupts nothing.
+        (&["11:59:45"], &[], 2, false),
+        (&[], &["11:59:45"], 2, true),
+        (&[], &["11:59:29"], 2, false),
+        (&["11:50:00", "11:51:00"], &["11:52:00"], 4, false),
+    ] {
+        let times = |times: &[&str]| -> Vec<String> {
+            let times = times.iter().map(|time| format!("2026-11-22T{time}Z"));
+            times.collect()
+        };
+        let mut row = serde_json::to_value(crate::incident::testing::row("web")).unwrap();
+        row["recentRestarts"] = json!(times(restarts));
+        let status = json!({"instances": [row], "heals": times(heals)});
+        let judged = |policy: &str| {
+            let incidents = vec![incident(REPORT, "{}"), incident(REPORT, acted)];
+            crate::incident::testing::judge_of(
+                serde_json::from_value(status.clone()).unwrap(),
+                incidents,
+                policy,
+            )
+        };
+        let ruled = |most: u32| {
+            let judged = judged(&format!("{{mode: Auto, actionsPerHour: {most}}}"));
+            word(&ruled_on(&judged, Action::Restart, Some("APPROVED"), false))
+        };
+        assert_eq!(ruled(used), "ask BudgetExhausted", "{restarts:?} {heals:?}");
+        assert_eq!(ruled(used + 1), "allow", "{restarts:?} {heals:?}");
+        let until = super::cooldown_until(&judged("{mode: Auto, cooldown: 30s}"));
+        assert_eq!(until.is_some(), cools, "{restarts:?} {heals:?}: {until:?}");
+    }
+}
+
+#[test]
 fn i6_while_automation_is_paused_only_a_human_acts() {
     let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
     incident.paused = Some(crate::hold::Hold {
