@@ -14,6 +14,7 @@ async fn the_dashboard_shows_everything_without_scripts_and_says_when_the_contro
     let launch = world
         .controller()
         .reachable_from_containers()
+        .default_detectors()
         .env("METRICS_INTERVAL_SECS", "1")
         .env("TARGET_CONTAINER", &patient.name);
     let address = launch.address();
@@ -57,6 +58,7 @@ async fn the_dashboard_shows_everything_without_scripts_and_says_when_the_contro
                 "Time saved",
                 "RESTART",
                 "Learned",
+                "host-disk",
             ],
         )
         .await;

@@ -1404,6 +1404,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/detectors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what the detectors read */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Every detector, by name. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["DetectorView"][];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/files": {
         parameters: {
             query?: never;
@@ -2903,6 +2939,57 @@ export interface components {
              */
             waiting: number;
         };
+        /** @description What a detector reads of one workload, or of the host. */
+        DetectorReading: {
+            /** @description Whether the condition holds: `True`, `False`, or `Unknown` where it could not be measured. */
+            condition: string;
+            /** @description Whether it fires. */
+            firing: boolean;
+            /** @description The Incident that it opened or joined, while it fires. */
+            incident?: string | null;
+            /** @description What was read, human-readable. */
+            message: string;
+            /**
+             * Format: double
+             * @description The last value.
+             */
+            value?: number | null;
+            /** @description The Workload's name; absent where it is about the host. */
+            workload?: string | null;
+        };
+        /** @description A row of `/detectors`. */
+        DetectorView: {
+            /** @description Alert type of the incidents it opens. */
+            alert_type: string;
+            /**
+             * Format: uint32
+             * @description For how many workloads it fires.
+             */
+            firing: number;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: double
+             * @description The service level objective that it watches, percent.
+             */
+            objective?: number | null;
+            /** @description What it reads where it fires, at most twenty; where it fires nowhere, the reading with the greatest value. */
+            readings: components["schemas"]["DetectorReading"][];
+            /** @description Severity of the incidents it opens. */
+            severity: components["schemas"]["Severity"];
+            /** @description What it measures; absent where it watches a service level objective. */
+            signal?: components["schemas"]["Signal"] | (null);
+            /**
+             * Format: double
+             * @description From which value its condition holds, in the unit of the signal; absent where it has no bound.
+             */
+            threshold?: number | null;
+            /**
+             * Format: double
+             * @description The greatest of the last values, in the unit of the signal.
+             */
+            value?: number | null;
+        };
         /** @description `docker.action`. */
         DockerAction: {
             action: components["schemas"]["Action"];
@@ -3939,6 +4026,10 @@ export interface components {
             /** @description The token's name; `system:anonymous` where none was sent. */
             user: string;
         };
+        /** @description How bad an incident is. */
+        Severity: "info" | "warning" | "critical";
+        /** @description What a detector can inspect. */
+        Signal: "ContainerEvent" | "OutOfMemory" | "Down" | "Restarts" | "Health" | "NetworkLost" | "Spin" | "Cpu" | "Throttling" | "Memory" | "MemoryGrowth" | "Pids" | "LogErrors" | "LogPattern" | "ReplicasMissing" | "HttpLatency" | "HttpErrorRatio" | "NoServer" | "CpuAnomaly" | "MemoryAnomaly" | "HostDisk" | "HostInodes" | "HostMemory" | "EngineAway";
         /** @description What was decided at a moment of a trace. */
         Simulated: {
             /**

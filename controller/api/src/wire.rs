@@ -3,6 +3,7 @@
 
 mod autoscale;
 mod balancer;
+mod detector;
 mod frame;
 mod host;
 mod incident;
@@ -16,6 +17,7 @@ pub use balancer::{
     BalancerMetrics, Connections, RequestRates, RequestTotals, ServerMetrics, UpstreamMetrics,
     WorkloadRequests,
 };
+pub use detector::{DetectorReading, DetectorView};
 pub use frame::{
     AiComplete, AiRestart, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData,
     Frame, FrameType, HealthCheck, Heartbeat, HeartbeatStatus, IncidentNew, Lagged, Payload, ReconcileData,

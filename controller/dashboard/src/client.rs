@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aegis_api::wire::{ContainerMetrics, ContainerRow, HealthAnswer, IncidentResult, RunbookList};
+use aegis_api::wire::{
+    ContainerMetrics, ContainerRow, DetectorView, HealthAnswer, IncidentResult, RunbookList,
+};
 use anyhow::Context as _;
 use reqwest::{Response, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -25,6 +27,8 @@ pub(crate) struct Seen {
     pub(crate) unready: Option<String>,
     pub(crate) containers: Vec<ContainerRow>,
     pub(crate) metrics: Vec<ContainerMetrics>,
+    /// By name.
+    pub(crate) detectors: Vec<DetectorView>,
     /// Oldest first.
     pub(crate) incidents: Vec<IncidentResult>,
     pub(crate) runbook: RunbookList,
@@ -59,11 +63,12 @@ impl Client {
     pub(crate) async fn fetch(&self) -> anyhow::Result<Seen> {
         let token = self.token().await?;
         let token = token.as_ref();
-        let (health, unready, containers, metrics, incidents, runbook) = futures::try_join!(
+        let (health, unready, containers, metrics, detectors, incidents, runbook) = futures::try_join!(
             self.get("health", token),
             self.unready(),
             self.get("containers", token),
             self.get("metrics", token),
+            self.get("detectors", token),
             self.get("incidents", token),
             self.get("runbook", token),
         )?;
@@ -72,6 +77,7 @@ impl Client {
             unready,
             containers,
             metrics,
+            detectors,
             incidents,
             runbook,
         })
@@ -179,6 +185,7 @@ mod tests {
             ),
             ("/containers", json!([])),
             ("/metrics", json!([])),
+            ("/detectors", json!([])),
             ("/incidents", json!([])),
             ("/runbook", json!({"entries": [], "total": 0})),
         ] {

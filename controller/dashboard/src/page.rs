@@ -57,6 +57,8 @@ struct SeenView {
     saved: String,
     manual: String,
     containers: Vec<rows::Container>,
+    /// Those that fire first.
+    detectors: Vec<rows::Detector>,
     incidents: Vec<rows::Incident>,
     /// Incidents that are not on the page.
     more_incidents: usize,
@@ -114,6 +116,7 @@ impl Pages {
             containers: containers
                 .map(|row| rows::Container::new(row, known.load.get(&row.name)))
                 .collect(),
+            detectors: rows::detectors(&seen.detectors),
             incidents: seen
                 .incidents
                 .iter()

@@ -39,6 +39,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/metrics/host", get(host::of_the_host))
         .route("/metrics/load-balancers", get(host::load_balancers))
         .route("/metrics/workloads", get(host::workloads))
+        .route("/detectors", get(host::detectors))
         .route("/topology", get(host::topology))
         .route("/scale/{direction}", post(scale::scale))
         .route("/runbook", get(runbook::list))

@@ -61,6 +61,7 @@ pub struct HttpMetrics {
     feed_limit: Gauge,
     changes: Gauge,
     firing: Family<DetectorLabels, Gauge>,
+    values: Family<DetectorLabels, Gauge<f64, AtomicU64>>,
     readings_age: Gauge<f64, AtomicU64>,
     signals: SignalMetrics,
     workloads: WorkloadMetrics,
@@ -80,6 +81,7 @@ impl HttpMetrics {
             feed_limit: Gauge::default(),
             changes: Gauge::default(),
             firing: Family::default(),
+            values: Family::default(),
             readings_age: Gauge::default(),
             signals: SignalMetrics::new(registry),
             workloads: WorkloadMetrics::new(registry),
@@ -117,6 +119,9 @@ impl HttpMetrics {
         let firing =
             "1 for each detector and workload (or the host) for which it fires; the others are absent";
         registry.register("aegis_detector_firing", firing, metrics.firing.clone());
+        let values = "The last value of each detector and workload (or the host), in the unit of its signal; absent where \
+            nothing was measured";
+        registry.register("aegis_detector_value", values, metrics.values.clone());
         let age = "Seconds since the newest reading of a container's counters; -1 before the first";
         registry.register("aegis_readings_age_seconds", age, metrics.readings_age.clone());
         metrics
@@ -129,14 +134,20 @@ impl HttpMetrics {
         set_gauge(&self.feed_limit, state.feed.limit());
         set_gauge(&self.changes, state.store.watch_bytes());
         self.firing.clear();
+        self.values.clear();
         for detector in state.store.list::<Detector>() {
             let rows = detector.status.iter().flat_map(|status| &status.workloads);
-            for row in rows.filter(|row| row.firing) {
+            for row in rows.filter(|row| row.firing || row.value.is_some()) {
                 let labels = DetectorLabels {
                     detector: detector.name().to_owned(),
                     workload: row.workload.clone().unwrap_or_default(),
                 };
-                self.firing.get_or_create(&labels).set(1);
+                if row.firing {
+                    self.firing.get_or_create(&labels).set(1);
+                }
+                if let Some(value) = row.value {
+                    self.values.get_or_create(&labels).set(value);
+                }
             }
         }
         let now = aegis_clock::now();

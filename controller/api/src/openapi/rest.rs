@@ -211,6 +211,14 @@ impl Routes {
     }
 
     fn knowledge(&mut self) {
+        let answer = self.answer::<Vec<wire::DetectorView>>("Every detector, by name.");
+        self.get(
+            "/detectors",
+            "List what the detectors read",
+            "knowledge",
+            &[],
+            &answer,
+        );
         let answer = self.answer::<wire::RunbookList>("Every entry, or a page of them.");
         let page = [
             json!({"name": "limit", "in": "query", "description": "Most entries of a page; all of them without it.",
@@ -325,6 +333,7 @@ mod tests {
             "/scale/down",
             "/health",
             "/topology",
+            "/detectors",
             "/runbook",
             "/rag/test",
             "/auth/session",

@@ -1,7 +1,7 @@
 //! The rows of the page's tables, and what the incidents add up to. Pure.
 
 use aegis_api::Phase;
-use aegis_api::wire::{ContainerRow, IncidentResult, RunbookView};
+use aegis_api::wire::{ContainerRow, DetectorView, IncidentResult, RunbookView};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -35,6 +35,56 @@ impl Container {
             memory: last(load.memory.back()),
             cpu_chart: chart::line(&load.cpu, "CPU, last minutes"),
             memory_chart: chart::line(&load.memory, "Memory, last minutes"),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Detector {
+    name: String,
+    alert: String,
+    /// For how many workloads it fires.
+    firing: u32,
+    /// Nothing was measured, which is not known to be well.
+    unknown: bool,
+    value: String,
+    /// From which value it is trouble.
+    threshold: String,
+    readings: Vec<Reading>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reading {
+    /// Nothing for the host.
+    workload: String,
+    message: String,
+}
+
+/// Those that fire first, else by name.
+pub(super) fn detectors(views: &[DetectorView]) -> Vec<Detector> {
+    let mut views: Vec<&DetectorView> = views.iter().collect();
+    views.sort_by_key(|view| view.firing == 0);
+    views.into_iter().map(Detector::new).collect()
+}
+
+impl Detector {
+    fn new(view: &DetectorView) -> Self {
+        let number = |number: Option<f64>| number.map_or_else(String::new, |number| format!("{number:.1}"));
+        let readings = view.readings.iter().map(|reading| Reading {
+            workload: reading.workload.as_deref().map_or_else(String::new, text),
+            message: text(&reading.message),
+        });
+        Self {
+            name: text(&view.name),
+            alert: text(&view.alert_type),
+            firing: view.firing,
+            unknown: view.readings.iter().all(|reading| reading.condition == "Unknown"),
+            value: number(view.value),
+            threshold: match view.objective {
+                Some(objective) => format!("objective {objective} %"),
+                None => number(view.threshold),
+            },
+            readings: readings.collect(),
         }
     }
 }

@@ -39,6 +39,15 @@ pub(crate) fn seen() -> Seen {
             "memory_limit_mb": 20.0, "memory_percent": 50.0, "net_rx_bytes": 0, "net_tx_bytes": 0, "status": "running",
             "uptime_seconds": 1.0, "image": "web:1"}]))
         .unwrap(),
+        detectors: serde_json::from_value(json!([
+            {"name": "cpu", "signal": "Cpu", "threshold": 90.0, "alert_type": "high_cpu", "severity": "warning", "firing": 0,
+                "value": 12.54, "readings": [{"workload": "web", "firing": false, "condition": "False", "value": 12.54,
+                "message": "web uses 12.5 % of a core"}]},
+            {"name": "disk", "signal": "HostDisk", "threshold": 90.0, "alert_type": "full_disk", "severity": "critical",
+                "firing": 1, "value": 97.0, "readings": [{"firing": true, "condition": "True", "value": 97.0,
+                "message": "the engine's file system is full to 97 %"}]},
+            {"name": "slo", "objective": 99.9, "alert_type": "burn", "severity": "critical", "firing": 0, "readings": []}]))
+        .unwrap(),
         incidents: vec![incident("RESOLVED", 0, Some(60)), incident("VERIFYING", 90, None)],
         runbook: serde_json::from_value(json!({"total": 1, "entries": [{"incident_id": "INC-0",
             "alert_type": "memory_leak", "root_cause": "it leaked", "action": "RESTART",
@@ -64,12 +73,21 @@ fn the_page_shows_state_incidents_load_runbook_and_time_saved() {
         "VERIFYING",
         "14 min 0 s",
         "it leaked",
+        "firing for 1",
+        "full to 97 %",
+        "12.5 % of a core",
+        "objective 99.9 %",
         "http-equiv=\"refresh\" content=\"5\"",
     ] {
         assert!(html.contains(wanted), "{wanted} is not in {html}");
     }
     assert!(!html.contains("<script") && !html.contains("style="), "{html}");
     assert!(!html.contains("away"), "{html}");
+    let place = |text: &str| html.find(text).unwrap();
+    assert!(
+        place("<bdi>disk</bdi>") < place("<bdi>cpu</bdi>"),
+        "what fires comes first: {html}"
+    );
 }
 
 #[test]
@@ -127,6 +145,10 @@ fn what_comes_from_outside_is_text_and_never_markup() {
     seen.containers[0].status = serde_json::from_value(evil.into()).unwrap();
     seen.containers[0].image = evil.to_owned();
     seen.metrics[0].name = evil.to_owned();
+    seen.detectors[0].name = evil.to_owned();
+    seen.detectors[0].alert_type = evil.to_owned();
+    seen.detectors[0].readings[0].message = evil.to_owned();
+    seen.detectors[0].readings[0].workload = Some(evil.to_owned());
     for incident in &mut seen.incidents {
         incident.incident_id = evil.to_owned();
         incident.alert_type = evil.to_owned();

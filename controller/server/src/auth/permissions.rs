@@ -1,6 +1,6 @@
 //! Who may do what: the one table. Pure.
 //!
-//! The role `dashboard` reads the four routes of the legacy dashboard and nothing else. The values of environment
+//! The role `dashboard` reads the five routes that the dashboard shows and nothing else. The values of environment
 //! variables are shown to operators and admins alone.
 //!
 //! | | webhook | viewer | operator | admin |
@@ -36,13 +36,14 @@ const KINDS: [(&str, Need, Need); 8] = [
 ];
 
 /// Routes that are about no kind, and whose need does not follow from their method alone. The first that fits decides.
-const ROUTES: [(&str, Match, Need); 18] = [
+const ROUTES: [(&str, Match, Need); 19] = [
     ("", Match::Below("/intake"), Need::Operate),
     ("post", Match::Below("/webhook"), Need::Alert),
     ("get", Match::Exactly("/incidents"), Need::Glance),
     ("get", Match::Exactly("/containers"), Need::Glance),
     ("get", Match::Exactly("/metrics"), Need::Glance),
     ("get", Match::Exactly("/runbook"), Need::Glance),
+    ("get", Match::Exactly("/detectors"), Need::Glance),
     ("post", Match::Below("/scale"), Need::Operate),
     // It changes nothing.
     ("post", Match::Exactly("/autoscale/simulate"), Need::Read),
@@ -128,6 +129,7 @@ mod tests {
             ("get", "/incidents", None, board),
             ("get", "/containers", None, board),
             ("get", "/metrics", None, board),
+            ("get", "/detectors", None, board),
             ("get", "/runbook", None, board),
             ("get", "/incidents/i1", None, readers),
             ("get", "/metrics/history", None, readers),

@@ -1,6 +1,9 @@
-//! What the host has: `/containers`, `/metrics` and what is below it, `/topology`, `/health`. Reads memory only.
+//! What the host has: `/containers`, `/metrics` and what is below it, `/detectors`, `/topology`, `/health`. Reads memory only.
 
-use aegis_api::wire::{BalancerMetrics, ContainerRow, HealthAnswer, HostMetrics, Topology, WorkloadRequests};
+use aegis_api::wire::{
+    BalancerMetrics, ContainerRow, DetectorView, HealthAnswer, HostMetrics, Topology, WorkloadRequests,
+};
+use aegis_api::{Detector, Kind as _};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
@@ -21,6 +24,18 @@ const MOST_NAMES: usize = 100;
 
 pub(super) async fn containers(State(state): State<ServerState>) -> Json<Vec<ContainerRow>> {
     Json(state.host.containers().to_vec())
+}
+
+/// By name.
+pub(super) async fn detectors(State(state): State<ServerState>) -> Json<Vec<DetectorView>> {
+    let mut detectors = state.store.list::<Detector>();
+    detectors.sort_by(|one, other| one.name().cmp(other.name()));
+    Json(
+        detectors
+            .iter()
+            .map(|detector| DetectorView::of(detector))
+            .collect(),
+    )
 }
 
 /// JSON for web pages, Prometheus text for scrapers: the Accept header decides.

@@ -379,6 +379,54 @@ async fn a_scraper_gets_prometheus_text_and_a_page_gets_json() {
 }
 
 #[tokio::test]
+async fn what_detectors_read_is_shown_to_pages_and_to_scrapers() {
+    let server = Server::start().await;
+    let make = async |name: &str, spec: Value, rows: Value| {
+        create(&server, "Detector", name, spec).await;
+        let of = json!({"workloads": rows, "firing": 0, "incidentsOpened": 0});
+        status(&server, "Detector", name, of).await;
+    };
+    let row = |workload: &str, firing: bool, value: Value| json!({"workload": workload, "firing": firing, "condition": "False", "value": value, "message": "read"});
+    let rows = json!([row("web", true, json!(91.5)), row("db", false, json!(12.0))]);
+    make(
+        "memory",
+        json!({"signal": "Memory", "threshold": 80.0, "alertType": "high"}),
+        rows,
+    )
+    .await;
+    let rows = json!([row("web", true, Value::Null), row("db", false, Value::Null)]);
+    make("down", json!({"signal": "Down", "alertType": "down"}), rows).await;
+
+    let shown = server.get("/detectors").await.json();
+    assert_eq!(
+        (&shown[0]["name"], &shown[1]["name"]),
+        (&json!("down"), &json!("memory"))
+    );
+    assert_eq!(shown[1]["readings"].as_array().unwrap().len(), 1, "{shown:#}");
+    assert_eq!(
+        (&shown[1]["readings"][0]["workload"], &shown[1]["threshold"]),
+        (&json!("web"), &json!(80.0))
+    );
+
+    let scraped = server
+        .ask_with("GET", "/metrics", &[("accept", "text/plain")], None)
+        .await
+        .text;
+    let lines = scraped.lines().filter(|line| line.starts_with("aegis_detector_"));
+    let mut lines: Vec<&str> = lines.collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "aegis_detector_firing{detector=\"down\",workload=\"web\"} 1",
+            "aegis_detector_firing{detector=\"memory\",workload=\"web\"} 1",
+            "aegis_detector_value{detector=\"memory\",workload=\"db\"} 12.0",
+            "aegis_detector_value{detector=\"memory\",workload=\"web\"} 91.5",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn the_runbook_comes_in_pages_of_one_moment_and_whole_to_who_asks_for_none() {
     let server = Server::start().await;
     let add = async |number: usize| {
