@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 const INCIDENTS: usize = 2_048;
 /// Most workloads that a digest names.
 const NAMED: usize = 10;
+/// Longest subject, characters.
+const SUBJECT: usize = 128;
 
 /// What was folded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub(crate) struct Digest {
     messages: u64,
     /// By the incident's uid: its subject, and the last stage that was folded.
     incidents: BTreeMap<String, (String, Stage)>,
+    /// Of these, how many messages, where more than one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    repeated: BTreeMap<String, u64>,
     /// Messages of incidents beyond [`INCIDENTS`].
     others: u64,
 }
@@ -24,6 +29,16 @@ pub(crate) struct Digest {
 impl Digest {
     pub(crate) fn is_empty(&self) -> bool {
         self.messages == 0
+    }
+
+    /// As much of a subject as a digest names.
+    pub(crate) fn subject(whole: &str) -> String {
+        whole.chars().take(SUBJECT).collect()
+    }
+
+    /// Whether something of this subject was folded.
+    pub(crate) fn is_about(&self, subject: &str) -> bool {
+        self.incidents.values().any(|(known, _)| known == subject)
     }
 
     /// Whether something of this incident was folded.
@@ -36,11 +51,43 @@ impl Digest {
         self.messages += 1;
         if let Some(known) = self.incidents.get_mut(uid) {
             known.1 = stage;
+            let repeated = self.repeated.entry(uid.to_owned()).or_insert(1);
+            *repeated = repeated.saturating_add(1);
         } else if self.incidents.len() < INCIDENTS {
-            let subject = subject.chars().take(128).collect();
+            let subject = Self::subject(subject);
             self.incidents.insert(uid.to_owned(), (subject, stage));
         } else {
             self.others += 1;
+        }
+    }
+
+    /// Takes out what is about subjects of which the time has come, and with them what is counted together.
+    pub(crate) fn take(&mut self, is_due: impl Fn(&str) -> bool) -> Self {
+        let (due, stays) = std::mem::take(&mut self.incidents)
+            .into_iter()
+            .partition(|(_, (subject, _))| is_due(subject));
+        let of = |incidents: &BTreeMap<String, (String, Stage)>, repeated: &BTreeMap<String, u64>| {
+            let repeated = repeated.iter().filter(|(uid, _)| incidents.contains_key(*uid));
+            repeated.map(|(uid, messages)| (uid.clone(), *messages)).collect()
+        };
+        let taken = Self::whole(of(&due, &self.repeated), due, self.others);
+        *self = Self::whole(of(&stays, &self.repeated), stays, 0);
+        taken
+    }
+
+    fn whole(
+        repeated: BTreeMap<String, u64>,
+        incidents: BTreeMap<String, (String, Stage)>,
+        others: u64,
+    ) -> Self {
+        let messages = incidents
+            .keys()
+            .map(|uid| repeated.get(uid).copied().unwrap_or(1));
+        Self {
+            messages: messages.fold(others, u64::saturating_add),
+            incidents,
+            repeated,
+            others,
         }
     }
 
@@ -104,6 +151,37 @@ mod tests {
         assert!(words.contains("5 messages about 3 incidents"), "{words}");
         assert!(words.contains("1 resolved, 1 failed, 1 still open"), "{words}");
         assert!(words.contains("web (2), db (1)"), "{words}");
+    }
+
+    #[test]
+    fn what_is_taken_out_and_what_stays_are_all_of_it() {
+        let mut digest = Digest::default();
+        for (uid, workload) in [("a", "web"), ("b", "db"), ("a", "web"), ("a", "web"), ("c", "db")] {
+            digest.add(uid, workload, Stage::Received);
+        }
+        let none = digest.clone().take(|_| false);
+        assert!(none.is_empty(), "{none:?}");
+        let taken = digest.take(|subject| subject == "web");
+        assert!(
+            taken.words().contains("3 messages about 1 incidents"),
+            "{}",
+            taken.words()
+        );
+        assert!(
+            digest.words().contains("2 messages about 2 incidents"),
+            "{}",
+            digest.words()
+        );
+        assert!(digest.holds("b") && !digest.holds("a"));
+        assert_eq!(digest.take(|_| true).messages(), 2);
+        assert!(digest.is_empty());
+    }
+
+    #[test]
+    fn one_that_an_earlier_version_kept_is_read() {
+        let kept = r#"{"messages":3,"incidents":{"a":["web","RECEIVED"]},"others":2}"#;
+        let mut digest: Digest = serde_json::from_str(kept).unwrap();
+        assert_eq!(digest.take(|_| true).messages(), 3);
     }
 
     #[test]

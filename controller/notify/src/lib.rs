@@ -1,7 +1,7 @@
 //! Notifies people, and programs, of what becomes of incidents: Slack, webhooks, mail, traces. Reads incidents and changes
 //! none, but for what a person decides by a click in Slack, which the program that wires this up writes; remediation never
 //! waits for any of it. Each destination has a loop, a queue and a memory of its own. `card`, `story`, `stage`, `rules`,
-//! `bursts` and `digest` are pure.
+//! `bursts`, `digest` and `folds` are pure.
 
 mod backoff;
 mod bursts;
@@ -9,6 +9,7 @@ mod card;
 mod client;
 mod destination;
 mod digest;
+mod folds;
 mod journal;
 mod ledger;
 mod level;

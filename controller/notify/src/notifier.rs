@@ -20,6 +20,8 @@ use crate::backoff::backoff;
 use crate::bursts::{Bursts, Closeness};
 use crate::card::{self, Look};
 use crate::destination::Destination;
+use crate::digest::Digest;
+use crate::folds::Folds;
 use crate::journal::Journal;
 use crate::ledger::{Ledger, Root};
 use crate::level::Level;
@@ -139,8 +141,7 @@ pub struct Notifier {
     not_before: Instant,
     storm: Storm,
     bursts: Bursts,
-    /// An incident of those in the digest, to ask its policy whether the quiet hours are over.
-    folded: Option<Arc<Incident>>,
+    folds: Folds,
     /// By uid.
     failed: BTreeMap<String, Arc<Incident>>,
     /// Messages that were dropped and not reported yet.
@@ -173,7 +174,7 @@ impl Notifier {
             tries: 0,
             not_before: Instant::now(),
             storm: Storm::default(),
-            folded: None,
+            folds: Folds::default(),
             failed: BTreeMap::new(),
             dropped: 0,
             stopped: None,
@@ -249,7 +250,10 @@ impl Notifier {
             Update::Changed(incident) => self.enqueue(&incident),
             Update::Silenced(incident) => {
                 if let Some(uid) = incident.metadata.uid.as_deref() {
+                    // What is not said yet comes after the silence, if it is still so.
+                    self.outbox.withhold(uid, self.ledger.root(uid).is_some());
                     self.refresh_root(uid, &incident, false);
+                    self.journal.set_waiting(self.outbox.len());
                 }
             }
             Update::Gone(uid) => {
@@ -301,8 +305,8 @@ impl Notifier {
         let (Some(uid), Some(status)) = (incident.metadata.uid.as_deref(), &incident.status) else {
             return;
         };
-        if self.folded.is_none() && self.ledger.digest().holds(uid) {
-            self.folded = Some(Arc::clone(incident));
+        if self.ledger.digest().holds(uid) {
+            self.folds.remember(incident, Instant::now());
         }
         let is_new = !self.ledger.knows(uid);
         if self.destination.tires() {
@@ -329,22 +333,27 @@ impl Notifier {
             let is_past =
                 entry.status == Stage::DryRun && status.finished_at.is_some_and(|at| at < self.started);
             let storm = self.destination.tires() && self.storm.rages(Instant::now());
-            let hearing = match is_past || !self.destination.takes(entry.status) {
-                true => Hearing::Never,
-                false => wishes.hears(self.destination.to(), self.level, incident, entry.status, storm),
+            let hears =
+                |storm| wishes.hears(self.destination.to(), self.level, incident, entry.status, storm);
+            let (calm, hearing) = match is_past || !self.destination.takes(entry.status) {
+                true => (Hearing::Never, Hearing::Never),
+                false => (hears(false), hears(storm)),
             };
+            // What a storm folds is part of it: else it would be over each time that a minute of it was folded.
+            if calm == Hearing::Send {
+                self.storm.count(Instant::now());
+            }
             if hearing == Hearing::Fold {
-                let subject = crate::story::line(&card::subject(incident));
+                let subject = Folds::subject(incident);
                 self.ledger.digest_mut().add(uid, &subject, entry.status);
                 self.journal.count_folded();
-                self.folded = Some(Arc::clone(incident));
+                self.folds.remember(incident, Instant::now());
             }
             if hearing != Hearing::Send {
                 passed = Some(mark);
                 continue;
             }
             passed = None;
-            self.storm.count(Instant::now());
             let message = self.destination.entry(incident, entry, &self.around.look);
             replies.push(Waiting {
                 incident: incident.name().to_owned(),
@@ -568,13 +577,7 @@ impl Notifier {
         if self.stopped.is_some() {
             return;
         }
-        let quiet = self
-            .folded
-            .as_ref()
-            .is_some_and(|incident| (self.around.wishes)(incident).quiet);
-        if self.has_seen && !self.ledger.digest().is_empty() && !quiet && !self.storm.rages(Instant::now()) {
-            let digest = std::mem::take(self.ledger.digest_mut());
-            self.folded = None;
+        if let Some(digest) = self.due_digest() {
             tracing::info!(
                 "{} messages to {} were folded",
                 digest.messages(),
@@ -590,6 +593,16 @@ impl Notifier {
         self.remind(now);
         self.journal.set_waiting(self.outbox.len());
         self.save().await;
+    }
+
+    fn due_digest(&mut self) -> Option<Digest> {
+        let now = Instant::now();
+        let (storm, wishes) = (self.storm.rages(now), &self.around.wishes);
+        let is_quiet = |incident: &Arc<Incident>| wishes(incident).quiet;
+        let digest = self.ledger.digest_mut();
+        self.has_seen
+            .then(|| self.folds.take_due(digest, is_quiet, storm, now))
+            .flatten()
     }
 
     fn remember_failure(&mut self, uid: &str, incident: &Arc<Incident>) {

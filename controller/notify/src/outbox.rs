@@ -147,6 +147,15 @@ impl Outbox {
         Some(taken)
     }
 
+    /// Drops what waits about an incident that people are to hear nothing of; `stands` where its own message is posted, which
+    /// is kept true.
+    pub(crate) fn withhold(&mut self, uid: &str, stands: bool) {
+        let stays =
+            |waiting: &Waiting| waiting.uid != uid || (stands && matches!(waiting.message, Message::Root(_)));
+        self.waiting.retain(stays);
+        self.bytes = self.waiting.iter().map(|waiting| waiting.bytes).sum();
+    }
+
     /// Takes all of them.
     pub(crate) fn take_all(&mut self) -> Vec<Waiting> {
         self.bytes = 0;

@@ -81,12 +81,12 @@ impl From<NotifyStages> for Level {
 /// Tells a storm from its absence.
 #[derive(Debug, Default)]
 pub(crate) struct Storm {
-    /// When the latest messages were queued, at most [`CALM`].
+    /// When the latest messages came, sent or folded by it, at most [`CALM`].
     latest: VecDeque<Instant>,
 }
 
 impl Storm {
-    /// Whether as much as is sent in calm times was queued within the last minute.
+    /// Whether as much as is sent in calm times came within the last minute.
     pub(crate) fn rages(&self, now: Instant) -> bool {
         let first = self.latest.front().filter(|_| self.latest.len() >= CALM);
         first.is_some_and(|first| now.duration_since(*first) < WITHIN)

@@ -475,6 +475,49 @@ async fn a_storm_is_folded_and_its_messages_are_all_accounted_for() {
 }
 
 #[tokio::test]
+async fn what_waits_when_a_silence_begins_is_not_sent_and_comes_after_it_if_it_is_still_so() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let mut notifier = driven(&server, around(), &folder).await;
+    for uid in ["a", "b"] {
+        notifier.receive(Update::Changed(warning(uid, &STORY[..2]))).await;
+    }
+    let both = notifier.outbox.len();
+    notifier
+        .receive(Update::Silenced(warning("a", &STORY[..2])))
+        .await;
+    assert_eq!(notifier.outbox.len() * 2, both, "those about the other one stay");
+    assert!(notifier.outbox.subjects().all(|uid| uid == "b"));
+    notifier.receive(Update::Changed(warning("a", &STORY[..2]))).await;
+    assert_eq!(notifier.outbox.len(), both, "it is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_that_goes_on_is_one_and_is_reported_every_five_minutes() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let mut notifier = driven(&server, around(), &folder).await;
+    notifier.receive(Update::All(Vec::new())).await;
+    let mut digests = 0;
+    // Two a second, for eleven minutes.
+    for number in 0..1320 {
+        let update = Update::Changed(warning(&number.to_string(), &STORY[..1]));
+        notifier.receive(update).await;
+        tokio::time::advance(Duration::from_millis(500)).await;
+        if number % 60 == 59 {
+            let before = notifier.outbox.len();
+            notifier.think(now()).await;
+            digests += notifier.outbox.len() - before;
+        }
+    }
+    assert_eq!(digests, 2);
+    let sent = u64::try_from(notifier.outbox.len() - digests).unwrap();
+    assert!(sent <= 60, "one storm sends what calm times have, once: {sent}");
+    assert_eq!(sent + notifier.journal.folded(), 1320);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    notifier.think(now()).await;
+    assert!(notifier.ledger.digest().is_empty(), "the rest, when it is over");
+}
+
+#[tokio::test]
 async fn people_are_reminded_every_four_hours_of_what_failed_while_it_is_still_wrong() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
     let is_wrong = Arc::new(std::sync::atomic::AtomicBool::new(true));
