@@ -7,6 +7,7 @@
 
 mod anomaly;
 mod burn_rate;
+mod chance;
 pub mod episode;
 mod growth;
 mod health;

@@ -1,9 +1,15 @@
 //! Conditions over requests that a load balancer sent to a workload. A ratio or a quantile of fewer than
-//! [`bounds::LEAST_REQUESTS`] says nothing. Pure.
+//! [`bounds::LEAST_REQUESTS`] says nothing, nor do a few bad ones that a workload within its bound has by chance. Pure.
 
 use aegis_api::signals::{Requests, WorkloadSignals, bounds};
 
+use super::chance::least_beyond;
 use super::{Finding, Verdict};
+
+/// The part that is slow where the 95th percentile is.
+const SLOW_PART: f64 = 0.05;
+/// Of a workload that is well at most this part of the bound is bad.
+const WELL: f64 = 0.5;
 
 /// What was counted since the last action: what was answered before it says nothing about what it has led to.
 pub(super) fn since_action<'a>(signals: &WorkloadSignals<'a>) -> Option<&'a [Requests]> {
@@ -47,7 +53,8 @@ pub(super) fn errors(signals: &WorkloadSignals<'_>, percent: f64) -> Finding {
                 sum.answered,
                 cancelled(&sum)
             );
-            Finding::at_least(failed, percent, words)
+            let chance = least_beyond(f64::from(sum.answered) * percent / 100.0 * WELL);
+            above(failed, percent, f64::from(sum.errors) >= chance, words)
         }
         Err(why) => why,
     }
@@ -61,9 +68,25 @@ pub(super) fn latency(signals: &WorkloadSignals<'_>, millis: f64) -> Finding {
                 "95 of 100 of {} requests were answered within {slow:.0} ms",
                 sum.answered
             );
-            Finding::at_least(slow, millis, words)
+            let answered = f64::from(sum.answered);
+            // Whether as many as are no chance are as slow: the fastest of them.
+            let chance = (least_beyond(answered * SLOW_PART * WELL) - 0.5) / answered;
+            let surely = sum.quantile((1.0 - chance).clamp(0.0, 1.0 - SLOW_PART));
+            above(slow, millis, surely.is_some_and(|surely| surely >= millis), words)
         }
         Err(why) => why,
+    }
+}
+
+/// Whether a value is at its bound or above; what may be so by chance is not known to be.
+fn above(value: f64, bound: f64, surely: bool, words: String) -> Finding {
+    match value >= bound {
+        true if !surely => Finding::new(
+            Verdict::Unknown,
+            Some(value),
+            format!("{words}; so few may be so by chance"),
+        ),
+        _ => Finding::at_least(value, bound, words),
     }
 }
 

@@ -5,6 +5,7 @@ mod conditions;
 mod hysteresis;
 mod leaks;
 mod objectives;
+mod requests;
 
 use aegis_api::Time;
 use aegis_api::lifecycle::{Cause, Death};

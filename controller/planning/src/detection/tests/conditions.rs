@@ -280,8 +280,13 @@ fn requests_are_judged_from_twenty_on_and_what_is_not_counted_is_unknown() {
         (None, Unknown, Unknown),
         (Some(vec![]), Unknown, Unknown),
         (Some(vec![span(19, 0, 5000)]), Unknown, Unknown),
-        (Some(vec![span(1, 10, 3), span(0, 39, 3)]), True, False),
+        (Some(vec![span(4, 10, 3), span(0, 36, 3)]), True, False),
+        // One that is well has as many in a minute of two hundred.
+        (Some(vec![span(3, 10, 3), span(0, 37, 3)]), Unknown, False),
+        (Some(vec![span(20, 0, 3)]), True, False),
         (Some(vec![span(0, 100, 2000)]), False, True),
+        (Some(vec![span(0, 3, 2000), span(0, 37, 3)]), False, Unknown),
+        (Some(vec![span(0, 5, 2000), span(0, 35, 3)]), False, True),
         (Some(vec![span(1, 99, 3)]), False, False),
     ] {
         let signals = WorkloadSignals {
@@ -292,7 +297,7 @@ fn requests_are_judged_from_twenty_on_and_what_is_not_counted_is_unknown() {
         assert_eq!(slow.evaluate(&signals).verdict, late, "{spans:?}");
     }
     // Clients that go away are neither: they make no ratio better or worse, and are named.
-    let mut cancelled = span(1, 49, 3);
+    let mut cancelled = span(4, 46, 3);
     (0..50).for_each(|_| cancelled.count(Outcome::Cancelled, 60_000));
     let spans = [cancelled];
     let signals = WorkloadSignals {
@@ -300,7 +305,7 @@ fn requests_are_judged_from_twenty_on_and_what_is_not_counted_is_unknown() {
         ..workload(0, &[])
     };
     let found = errors.evaluate(&signals);
-    assert_eq!((found.verdict, found.value), (True, Some(2.0)));
+    assert_eq!((found.verdict, found.value), (True, Some(8.0)));
     assert!(
         found
             .message
