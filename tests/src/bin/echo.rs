@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{OriginalUri, Query};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::map_response;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -38,7 +39,8 @@ async fn main() -> anyhow::Result<()> {
         .route("/trigger_sick", post(fall_sick))
         .route("/slow", get(slow_answer))
         .route("/exit", get(exit))
-        .fallback(hello);
+        .fallback(hello)
+        .layer(map_response(with_host));
     let port = |name: &str, usual: u16| {
         let said = std::env::var(name).ok();
         said.and_then(|said| said.parse().ok()).unwrap_or(usual)
@@ -76,6 +78,15 @@ async fn health() -> StatusCode {
         true => StatusCode::INTERNAL_SERVER_ERROR,
         false => StatusCode::OK,
     }
+}
+
+/// Names the container on every answer.
+async fn with_host(mut answer: Response) -> Response {
+    let host = std::env::var("HOSTNAME").unwrap_or_default();
+    if let Ok(host) = host.parse() {
+        answer.headers_mut().insert("x-host", host);
+    }
+    answer
 }
 
 /// Begins to answer after two seconds.

@@ -49,6 +49,19 @@ struct Line {
     end: String,
     status: String,
     upstream: String,
+    /// How long it took; a template of one's own may not say so.
+    #[serde(default, alias = "session_seconds")]
+    seconds: String,
+}
+
+impl Line {
+    /// Whether it began only after this: a container that was restarted in its place is at the same address, and so may be
+    /// another one.
+    fn began_after(&self, end: Time, time: Time) -> bool {
+        let took = self.seconds.parse().ok().map(Duration::try_from_secs_f64);
+        // One that does not say is taken to have been under way.
+        matches!(took, Some(Ok(took)) if time.age(end) > took)
+    }
 }
 
 /// The receipts so far, those that are due with their counts.
@@ -132,7 +145,10 @@ fn add(counts: &mut DrainCounts, receipt: &DrainReceipt, line: &Line) {
     let Some(end) = Time::from_unix(&line.end) else {
         return;
     };
-    if end < receipt.started_at || !tried.any(|one| receipt.addresses.iter().any(|address| address == one)) {
+    if end < receipt.started_at
+        || line.began_after(end, receipt.finished_at)
+        || !tried.any(|one| receipt.addresses.iter().any(|address| address == one))
+    {
         return;
     }
     counts.in_flight += 1;
@@ -179,11 +195,15 @@ mod tests {
     }
 
     fn line(end: &str, status: &str, upstream: &str) -> Line {
-        let (end, status, upstream) = (end.to_owned(), status.to_owned(), upstream.to_owned());
+        took(end, status, upstream, "")
+    }
+
+    fn took(end: &str, status: &str, upstream: &str, seconds: &str) -> Line {
         Line {
-            end,
-            status,
-            upstream,
+            end: end.to_owned(),
+            status: status.to_owned(),
+            upstream: upstream.to_owned(),
+            seconds: seconds.to_owned(),
         }
     }
 
@@ -238,6 +258,21 @@ mod tests {
             (counts.in_flight, counts.drained, counts.forced, counts.failed),
             (2, 1, 1, 1)
         );
+    }
+
+    #[test]
+    fn what_began_after_the_server_was_gone_is_of_the_next_one_at_its_address() {
+        let at = |seconds: u64| format!("{}.250", START + seconds);
+        let lines = [
+            took(&at(6), "101", "10.0.0.2:80", "1.251"),
+            took(&at(6), "200", "10.0.0.2:80", "1.249"),
+            took(&at(9), "200", "10.0.0.2:80", "0.001"),
+            took(&at(9), "200", "10.0.0.2:80", "-"),
+        ];
+        for drained in [true, false] {
+            let counts = counted(drained, &lines);
+            assert_eq!(counts.in_flight, 2, "{counts:?}");
+        }
     }
 
     #[test]
