@@ -4,6 +4,7 @@
 //! A close is announced by `Connection: close` on the answer before. Streams (server-sent events, WebSockets) that end before
 //! their own end are failures, too.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::eventually;
+
 /// Requests over one connection at most: then the client itself opens another.
 const REQUESTS: u32 = 200;
+/// Requests that a connection has to be kept for, unless nginx announces its close.
+const KEPT: u32 = 100;
+/// Clients that ask over connections that are kept; half of them POST.
+const ASKING: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(20);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Messages of one WebSocket, and the pause between two.
@@ -31,12 +38,16 @@ const EVENTS: usize = 10;
 pub struct StrictTally {
     /// GET and POST that were answered with 200.
     pub answered: u32,
+    /// POST among these.
+    pub posts: u32,
     /// Streams of events that came to their end.
     pub streams: u32,
     /// WebSockets that came to their end.
     pub sockets: u32,
     /// Connections that were opened for GET and POST.
     pub connections: u32,
+    /// Clients that have kept one of these for [`KEPT`] requests.
+    pub kept: BTreeSet<u32>,
     /// Closes that an answer had announced.
     pub announced: u32,
     /// Closes that nothing had announced: the client's next request would be, or was, lost.
@@ -46,13 +57,22 @@ pub struct StrictTally {
 }
 
 impl StrictTally {
+    /// Whether there is something of each sort: of each client that asks a connection that was kept, POST, streams and
+    /// WebSockets.
+    pub fn is_whole(&self) -> bool {
+        let kept = u32::try_from(self.kept.len()) == Ok(ASKING);
+        kept && self.posts > 0 && self.streams > 0 && self.sockets > 0
+    }
+
     /// One row of a report.
     pub fn row(&self) -> String {
         format!(
-            "{} answered over {} connections ({} closes announced), {} event streams, {} WebSockets, {} closed unannounced, {} \
-             failed{}",
+            "{} answered, {} of them POST, over {} new connections (one was kept for {KEPT} requests by {} of \
+             {ASKING} clients, {} closes announced), {} event streams, {} WebSockets, {} closed unannounced, {} failed{}",
             self.answered,
+            self.posts,
             self.connections,
+            self.kept.len(),
             self.announced,
             self.streams,
             self.sockets,
@@ -82,9 +102,8 @@ impl StrictLoad {
         let tally = Shared::default();
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
-        for number in 0..6 {
-            let post = number % 2 == 1;
-            clients.spawn(ask_on_and_on(address, post, tally.clone(), stop.clone()));
+        for number in 0..ASKING {
+            clients.spawn(ask_on_and_on(address, number, tally.clone(), stop.clone()));
         }
         for _ in 0..2 {
             clients.spawn(stream_on_and_on(address, tally.clone(), stop.clone()));
@@ -96,6 +115,22 @@ impl StrictLoad {
     /// What was seen since the last time.
     pub fn take(&self) -> StrictTally {
         std::mem::take(&mut *lock(&self.tally))
+    }
+
+    /// What was seen since the last time, once there is something of each sort.
+    pub async fn take_whole(&self) -> StrictTally {
+        eventually(
+            "each client has kept a connection, and streams have ended",
+            async || {
+                let tally = lock(&self.tally);
+                match tally.is_whole() {
+                    true => Ok(()),
+                    false => Err(tally.row()),
+                }
+            },
+        )
+        .await;
+        self.take()
     }
 
     /// Lets everything under way end.
@@ -117,7 +152,7 @@ enum Lost {
     Failed(String),
 }
 
-async fn ask_on_and_on(address: SocketAddr, post: bool, tally: Shared, stop: Arc<AtomicBool>) {
+async fn ask_on_and_on(address: SocketAddr, client: u32, tally: Shared, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         let connection = match TcpStream::connect(address).await {
             Ok(connection) => connection,
@@ -128,7 +163,7 @@ async fn ask_on_and_on(address: SocketAddr, post: bool, tally: Shared, stop: Arc
             }
         };
         lock(&tally).connections += 1;
-        match keep_asking(connection, post, &tally, &stop).await {
+        match keep_asking(connection, client, &tally, &stop).await {
             Ok(()) => {}
             Err(Lost::Closed(what)) => lock(&tally).closed.push(what),
             Err(Lost::Failed(what)) => lock(&tally).failed.push(what),
@@ -138,10 +173,11 @@ async fn ask_on_and_on(address: SocketAddr, post: bool, tally: Shared, stop: Arc
 
 async fn keep_asking(
     mut connection: TcpStream,
-    post: bool,
+    client: u32,
     tally: &Shared,
     stop: &AtomicBool,
 ) -> Result<(), Lost> {
+    let post = client % 2 == 1;
     let request = match post {
         true => "POST /order HTTP/1.1\r\nHost: strict\r\nContent-Length: 5\r\n\r\nhello",
         false => "GET /item HTTP/1.1\r\nHost: strict\r\n\r\n",
@@ -158,7 +194,14 @@ async fn keep_asking(
                 answer.status, answer.body
             )));
         }
-        lock(tally).answered += 1;
+        {
+            let mut tally = lock(tally);
+            tally.answered += 1;
+            tally.posts += u32::from(post);
+            if number + 1 == KEPT {
+                tally.kept.insert(client);
+            }
+        }
         if answer.closes {
             lock(tally).announced += 1;
             return Ok(());
