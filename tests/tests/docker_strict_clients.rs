@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use aegis_api::ConditionType;
+use aegis_tests::api::condition;
 use aegis_tests::strict::{StrictLoad, StrictTally};
 use aegis_tests::{Controller, Nginx, World, eventually, manifests};
 use futures::future::join_all;
@@ -56,7 +58,21 @@ impl Stage {
             name,
         };
         stage.settles_at(1).await;
+        stage.says_how_long_workers_may_stay().await;
         stage
+    }
+
+    /// The configuration of ours says it; that of the other one does not, so people are advised to.
+    async fn says_how_long_workers_may_stay(&self) {
+        for (name, front) in &self.fronts {
+            let balancer = self.controller.api().object("loadbalancers", &front.name).await;
+            let balancer = balancer.unwrap_or_default();
+            let ready = condition(&balancer, ConditionType::Ready).to_string();
+            let is_advised = ready.contains("add `worker_shutdown_timeout 10m;` to /etc/nginx/nginx.conf");
+            assert_eq!(is_advised, *name != "nginx 1.28", "{name}: {ready}");
+            let said = &balancer["status"]["lastReload"]["shutdownTimeout"];
+            assert_eq!(said, if is_advised { "0" } else { "10m" }, "{name}");
+        }
     }
 
     async fn settles_at(&self, replicas: u64) {

@@ -6105,6 +6105,11 @@ export interface components {
                      *     than servers.
                      */
                     shadowed?: string | null;
+                    /**
+                     * @description nginx's `worker_shutdown_timeout`, after which connections that were open at a reload are cut, as its configuration
+                     *     says it; `0` where it does not; absent where that is not known. As of the last change of more than servers.
+                     */
+                    shutdownTimeout?: string | null;
                 } | null;
                 /**
                  * Format: int64

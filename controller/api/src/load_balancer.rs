@@ -329,6 +329,10 @@ pub struct Reload {
     /// than servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadowed: Option<String>,
+    /// nginx's `worker_shutdown_timeout`, after which connections that were open at a reload are cut, as its configuration
+    /// says it; `0` where it does not; absent where that is not known. As of the last change of more than servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown_timeout: Option<String>,
 }
 
 impl LoadBalancerStatus {

@@ -8,7 +8,7 @@ use aegis_api::{ConditionType, ContainerId, LoadBalancerStatus, Reason, Time};
 
 use super::plan::Prepared;
 use super::validate::ValidatedLoadBalancer;
-use super::{receipts, stream};
+use super::{receipts, shutdown, stream};
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -61,6 +61,11 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
     } = outcome;
     let before = balancer.before.clone();
     let (generation, now) = (Some(balancer.generation), balancer.now);
+    // What nginx has is of that one still.
+    let observed_generation = match plan.put_off {
+        Some(_) => before.observed_generation,
+        None => generation,
+    };
     let path = stream::path(&balancer.spec, Some(&before));
     let mut conditions = before.conditions;
     let servers = plan.servers.len();
@@ -68,6 +73,14 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
     let last = reload.as_ref().or(before.last_reload.as_ref());
     if let (Reason::Ready, Some(shadowed)) = (reason, last.and_then(|last| last.shadowed.as_ref())) {
         message = format!("{message}; {shadowed}");
+    }
+    let timeout = last.and_then(|last| last.shutdown_timeout.as_deref());
+    let advice = timeout.and_then(|said| shutdown::advice(&balancer.spec, said));
+    if let (Reason::Ready, Some(advice)) = (reason, advice) {
+        message = format!("{message}; {advice}");
+    }
+    if let Some(put_off) = &plan.put_off {
+        message = format!("{message}; {put_off}");
     }
     let (ready, degraded) = match reason {
         Reason::Ready => (true, false),
@@ -96,7 +109,7 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
         ),
     };
     LoadBalancerStatus {
-        observed_generation: generation,
+        observed_generation,
         server_count: u32::try_from(servers).unwrap_or(u32::MAX),
         servers: plan.servers,
         revision,

@@ -237,13 +237,17 @@ async fn configure(
     }
     let proved_at = context.clock.now();
     let installed = InstalledConfig::new(&nginx, &rendered.revision);
-    memory.with(&balancer.name, |known| known.installed = Some(installed));
+    memory.with(&balancer.name, |known| {
+        known.installed = Some(installed);
+        known.old_workers = known.old_workers.reloaded();
+    });
     let reload = Reload {
         revision: rendered.revision.clone(),
         at,
         proved_at,
         check: check.said,
         shadowed: check.shadowed,
+        shutdown_timeout: check.shutdown_timeout,
     };
     Ok((reload, before.into_iter().map(|worker| worker.pid).collect()))
 }
@@ -303,6 +307,7 @@ async fn adjust(
     let check = Checked {
         said: check,
         shadowed: before.and_then(|reload| reload.shadowed.clone()),
+        shutdown_timeout: before.and_then(|reload| reload.shutdown_timeout.clone()),
     };
     Ok(Accepted { check, reloaded_at })
 }

@@ -5,7 +5,7 @@ use aegis_docker::OUTPUT_LIMIT;
 use aegis_planning::load_balancer::neighbours::{self, Texts};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::load_balancer::staging::{self, Places, is_same_path, main_with_staged};
-use aegis_planning::load_balancer::stream;
+use aegis_planning::load_balancer::{shutdown, stream};
 
 use super::{Error, MASTER, Nginx, split};
 
@@ -19,6 +19,8 @@ pub(in crate::load_balancer) struct Checked {
     pub said: String,
     /// Which host names other servers of the port answer, human-readable.
     pub shadowed: Option<String>,
+    /// nginx's `worker_shutdown_timeout`; `None` where that is not known.
+    pub shutdown_timeout: Option<String>,
 }
 
 impl Nginx<'_> {
@@ -51,18 +53,19 @@ impl Nginx<'_> {
         };
         match checked {
             Ok(said) => {
-                let others = self.others(&main).await;
+                let (others, is_whole) = self.others(&main).await;
                 if let Some(why) = stream.and_then(|_| neighbours::taken(&others, &self.tcp_ports)) {
                     return Err(self.misfit(&why));
                 }
                 Ok(Checked {
                     said: in_place(&said),
                     shadowed: neighbours::shadowed(&others, self.port),
+                    shutdown_timeout: is_whole.then(|| shutdown::said(&others, &self.globals)),
                 })
             }
             Err(Error::Refused { output, .. }) => {
                 let output = in_place(&output);
-                let advice = neighbours::advice(&output, &self.others(&main).await, self.port)
+                let advice = neighbours::advice(&output, &self.others(&main).await.0, self.port)
                     .or_else(|| stream::advice(&output).map(str::to_owned));
                 Err(self.refused(match advice {
                     Some(advice) => format!("{advice}; {output}"),
@@ -89,7 +92,7 @@ impl Nginx<'_> {
             main_with_staged(&main, places, &[]).map_err(|why| self.misfit(&why.to_string()))?;
             self.beside(places).await??;
         }
-        match neighbours::taken(&self.others(&main).await, &self.tcp_ports) {
+        match neighbours::taken(&self.others(&main).await.0, &self.tcp_ports) {
             Some(why) => Err(self.misfit(&why)),
             None => Ok(()),
         }
@@ -232,16 +235,19 @@ impl Nginx<'_> {
         }
     }
 
-    /// All files but ours that nginx reads, as far as it says; this is the main one, which is known anyway.
-    async fn others(&self, main: &str) -> Texts {
-        let mut files = neighbours::dumped(&self.dumped().await);
+    /// All files but ours that nginx reads, as far as it says, and whether it says all; this is the main one, which is known
+    /// anyway.
+    async fn others(&self, main: &str) -> (Texts, bool) {
+        let said = self.dumped().await;
+        let mut files = neighbours::dumped(&said);
+        let is_whole = self.has_main(&files) && said.len() < OUTPUT_LIMIT;
         if !self.has_main(&files) {
             files.insert(0, (self.paths.main.to_owned(), main.to_owned()));
         }
         files.retain(|(path, _)| {
             !is_same_path(path, self.paths.config) && !is_same_path(path, &self.paths.stream)
         });
-        files
+        (files, is_whole)
     }
 
     /// What nginx says of the files that it reads, at most [`OUTPUT_LIMIT`]; nothing where it refuses them, too.
