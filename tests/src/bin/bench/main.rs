@@ -1,16 +1,20 @@
 //! `make bench`: what AegisOps adds to what Docker itself costs, as ratios measured in one run. The floor and ours take
 //! turns, so that a busy machine slows both; medians are compared. Nothing here passes or fails.
 //!
-//! `AEGIS_BENCH_ROUNDS` says how often each is measured, `AEGIS_BENCH_ONLY` which (such as `heal,eject`).
+//! `AEGIS_BENCH_ROUNDS` says how often each is measured, `AEGIS_BENCH_ONLY` which (such as `heal,eject`), `AEGIS_BENCH_CHANGES`
+//! how many changes of servers long streams outlive.
 
 mod autoscale;
+mod by_dns;
 mod by_hand;
 mod crowd;
 mod detect;
 mod evaluate;
 mod healing;
 mod log_reading;
+mod long_streams;
 mod memory;
+mod name_server;
 mod report;
 mod scaling;
 mod serving;

@@ -20,7 +20,7 @@ pub(crate) fn report(what: &str, mut floor: Vec<Duration>, mut ours: Vec<Duratio
 }
 
 /// Of what there is to be much: a ratio of 1 is as much as the floor.
-pub(crate) fn rates(what: &str, floor: Vec<f64>, ours: Vec<f64>, budget: &str) {
+pub(crate) fn rates(what: &str, floor: Vec<f64>, ours: Vec<f64>, budget: &str, more: &str) {
     let middle = |mut all: Vec<f64>| {
         all.sort_by(f64::total_cmp);
         all.get(all.len() / 2).copied().unwrap_or_default()
@@ -28,8 +28,28 @@ pub(crate) fn rates(what: &str, floor: Vec<f64>, ours: Vec<f64>, budget: &str) {
     let (floor, ours) = (middle(floor), middle(ours));
     let ratio = ours / floor.max(f64::EPSILON);
     say(&format!(
-        "{what:<52} {floor:>7.0}/s {ours:>7.0}/s {ratio:>6.2}x {budget:>8}"
+        "{what:<52} {floor:>7.0}/s {ours:>7.0}/s {ratio:>6.2}x {budget:>8}{}",
+        in_brackets(more)
     ));
+}
+
+/// Times that are too short for whole milliseconds.
+pub(crate) fn tails(what: &str, mut floor: Vec<Duration>, mut ours: Vec<Duration>) {
+    floor.sort();
+    ours.sort();
+    let [floor, ours] = [median(&floor), median(&ours)].map(|time| time.as_secs_f64() * 1000.0);
+    let ratio = ours / floor.max(f64::EPSILON);
+    say(&format!(
+        "{what:<52} {floor:>6.1} ms {ours:>6.1} ms {ratio:>6.2}x {:>8}",
+        "-"
+    ));
+}
+
+fn in_brackets(more: &str) -> String {
+    match more.is_empty() {
+        true => String::new(),
+        false => format!("  ({more})"),
+    }
 }
 
 pub(crate) fn median(sorted: &[Duration]) -> Duration {
@@ -38,14 +58,11 @@ pub(crate) fn median(sorted: &[Duration]) -> Duration {
 
 /// One number without a floor.
 pub(crate) fn line(what: &str, ours: &str, budget: &str, more: &str) {
-    let more = if more.is_empty() {
-        String::new()
-    } else {
-        format!("  ({more})")
-    };
     say(&format!(
-        "{what:<52} {:>9} {ours:>9} {:>7} {budget:>8}{more}",
-        "-", "-"
+        "{what:<52} {:>9} {ours:>9} {:>7} {budget:>8}{}",
+        "-",
+        "-",
+        in_brackets(more)
     ));
 }
 
