@@ -28,7 +28,7 @@ pub use bounds::{Bounds, in_force};
 pub use holding::{IncidentHold, held_by_incident, incident_generations, manual_note, pause};
 pub(crate) use holding::{only_autoscaled_since, own_generations};
 pub use measure::{Replica, Replicas, Requested, cores, errors, measure, needs_requests, set_apart};
-pub use reading::{Errors, Reading};
+pub use reading::{Errors, Rate, Reading};
 pub use simulate::simulate;
 pub use windows::Windows;
 

@@ -2,12 +2,12 @@
 
 use aegis_api::Time;
 use aegis_api::workload::autoscale::{
-    Autoscale, AutoscaleFallback, AutoscaleMetric, AutoscaleStatus, AutoscaleTarget, AutoscaleTargetStatus,
-    FallbackBehavior, Saturation,
+    Autoscale, AutoscaleFallback, AutoscaleStatus, AutoscaleTarget, AutoscaleTargetStatus, FallbackBehavior,
+    Saturation,
 };
 
 use super::formula::{self, Tolerance};
-use super::reading::Reading;
+use super::reading::{Rate, Reading};
 use super::{Situation, Subject};
 
 /// Of the rate at which replicas were too slow, what one is given again.
@@ -70,26 +70,21 @@ fn of(
                 None => return lost(subject, target, row, "no replica that serves could be read"),
             }
         }
-        Reading::Total {
-            now,
-            ahead,
-            requests_per_second,
-        } => {
+        Reading::Total { now, ahead, rate } => {
             let counted = ahead.unwrap_or(*now);
             let needs = formula::of_total(counted, goal, tolerance(subject.spec, None), current);
-            let desired = match requests_per_second {
-                Some(rate) => of_in_flight(subject, situation, before, needs, *rate),
+            let desired = match rate {
+                Some(rate) => {
+                    of_in_flight(subject, situation, before, needs, counted / goal, rate.per_second)
+                }
                 None => needs,
             };
             let soon = ahead.map_or_else(String::new, |ahead| format!(", soon {}", short(ahead)));
             let message = format!("{metric} {}{soon}, of {} a replica", short(*now), short(goal));
             (Some(desired), Some(*now), message)
         }
-        Reading::Latency {
-            millis,
-            requests_per_second,
-        } => {
-            let desired = of_latency(subject, situation, before, goal, *millis, *requests_per_second);
+        Reading::Latency { millis, rate } => {
+            let desired = of_latency(subject, situation, before, goal, *millis, rate.per_second);
             let message = format!("{metric} {millis:.0} ms of {goal:.0} ms");
             (Some(desired), Some(*millis), message)
         }
@@ -184,13 +179,15 @@ fn of_in_flight(
     situation: &Situation,
     before: &AutoscaleStatus,
     needs: u32,
+    // As many as `needs`, before it was made a whole number: a little load needs less than one.
+    exactly: f64,
     rate: f64,
 ) -> u32 {
     let current = subject.replicas;
     if needs >= current {
         return if situation.warming > 0 { current } else { needs };
     }
-    let half = formula::whole((f64::from(current) * f64::from(needs)).sqrt());
+    let half = formula::whole((f64::from(current) * exactly).sqrt());
     let least = remembered(before, subject.now).map_or(0, |full| replicas_of(full, rate));
     half.max(least).min(current)
 }
@@ -205,46 +202,69 @@ fn replicas_of(full: Saturation, rate: f64) -> u32 {
     formula::whole(rate / (full.requests_per_second * SAFE))
 }
 
-/// The rate at which replicas are full, where this pass saw it, or what is known of it.
+/// What a pass says of replicas that had so many requests: that they are full with them, or that they are not.
+enum Seen {
+    Full(f64),
+    Fine(f64),
+}
+
+fn seen(subject: Subject<'_>, target: &AutoscaleTarget, reading: &Reading) -> Option<Seen> {
+    let of = |is_full: bool, is_fine: bool, rate: &Rate| match (is_full, is_fine) {
+        // Slow for another reason than their number.
+        (true, _) => rate.is_steady.then_some(Seen::Full(rate.per_second)),
+        (_, true) => Some(Seen::Fine(rate.per_second)),
+        _ => None,
+    };
+    match reading {
+        Reading::Latency { millis, rate } => {
+            let goal = goal(target);
+            of(*millis > goal, *millis <= goal, rate)
+        }
+        Reading::Total {
+            now,
+            rate: Some(rate),
+            ..
+        } => {
+            let tolerance = tolerance(subject.spec, None);
+            let needs = formula::of_total(*now, goal(target), tolerance, subject.replicas);
+            of(needs > subject.replicas, needs < subject.replicas, rate)
+        }
+        _ => None,
+    }
+}
+
+/// The rate at which replicas are full, where this pass saw it, or what is known of it. A rate that they have within every target
+/// is none: what was known is disproved by it.
 pub(super) fn saturation(
     subject: Subject<'_>,
     situation: &Situation,
     before: &AutoscaleStatus,
 ) -> Option<Saturation> {
     let known = remembered(before, subject.now);
-    let pairs = subject.spec.targets.iter().zip(&situation.readings);
-    let slow = pairs.filter_map(|(target, reading)| match reading {
-        Reading::Latency {
-            millis,
-            requests_per_second,
-        } => (target.metric == AutoscaleMetric::LatencyP95 && *millis > goal(target))
-            .then_some(*requests_per_second),
-        Reading::Total {
-            now,
-            requests_per_second: Some(rate),
-            ..
-        } => {
-            let tolerance = tolerance(subject.spec, None);
-            let needs = formula::of_total(*now, goal(target), tolerance, subject.replicas);
-            (needs > subject.replicas).then_some(*rate)
-        }
-        _ => None,
-    });
     // While replicas come or are missing, one is slow for another reason.
-    let whole = situation.warming == 0 && situation.serving > 0 && situation.serving == subject.replicas;
-    let seen = slow.fold(None, |lowest: Option<f64>, rate| {
-        Some(lowest.map_or(rate, |lowest| lowest.min(rate)))
-    });
-    match seen.filter(|rate| whole && *rate > 0.0) {
-        Some(rate) => {
-            let each = rate / f64::from(situation.serving);
-            let lowest = known.map_or(each, |known| known.requests_per_second.min(each));
+    if situation.warming > 0 || situation.serving == 0 || situation.serving != subject.replicas {
+        return known;
+    }
+    let pairs = subject.spec.targets.iter().zip(&situation.readings);
+    let all = pairs.filter_map(|(target, reading)| seen(subject, target, reading));
+    let (mut full, mut fine) = (None, None);
+    for one in all {
+        match one {
+            Seen::Full(rate) => full = Some(full.map_or(rate, |lowest: f64| lowest.min(rate))),
+            Seen::Fine(rate) => fine = Some(fine.map_or(rate, |lowest: f64| lowest.min(rate))),
+        }
+    }
+    let each = |rate: f64| rate / f64::from(situation.serving);
+    match (full.filter(|rate| *rate > 0.0).map(each), fine.map(each)) {
+        (Some(full), _) => {
+            let lowest = known.map_or(full, |known| known.requests_per_second.min(full));
             Some(Saturation {
                 requests_per_second: (lowest * 100.0).round() / 100.0,
                 at: subject.now,
             })
         }
-        None => known,
+        (None, Some(fine)) => known.filter(|known| fine < known.requests_per_second),
+        (None, None) => known,
     }
 }
 

@@ -11,7 +11,7 @@ use aegis_api::{Duration, Time, WorkloadStatus};
 use serde_json::Value;
 
 use super::answer::goal;
-use super::reading::{Errors, Reading};
+use super::reading::{Errors, Rate, Reading};
 
 /// Seconds of a span in which requests are counted, and the fewest of which a rate is made.
 const SPAN: i64 = 3;
@@ -154,8 +154,8 @@ pub fn measure(
             with_missing(cpu(containers, spec.metric_window, since, now), replicas.missing)
         }
         AutoscaleMetric::Memory => with_missing(memory(containers, now), replicas.missing),
-        AutoscaleMetric::RequestsPerSecond => total(spec, requested, now, rate, false),
-        AutoscaleMetric::InFlight => total(spec, requested, now, in_flight, true),
+        AutoscaleMetric::RequestsPerSecond => total(spec, requested, now, rate, None),
+        AutoscaleMetric::InFlight => total(spec, requested, now, in_flight, Some(since)),
         AutoscaleMetric::LatencyP95 => latency(spec, goal(target), requested, since, now),
         AutoscaleMetric::External => Reading::default(),
     }
@@ -228,14 +228,27 @@ fn memory(containers: &[Replica<'_>], now: Time) -> Reading {
     }
 }
 
-/// The spans that are over and whose lines have arrived, of the last `window` since `since`; with how many seconds they
-/// cover. What was counted begins at some moment, too.
+/// Spans that are over and whose lines have arrived.
+struct Settled {
+    spans: Vec<Requests>,
+    /// When the first begins and the last ends, seconds since 1970.
+    begin: i64,
+    end: i64,
+}
+
+impl Settled {
+    fn seconds(&self) -> i64 {
+        self.end.saturating_sub(self.begin)
+    }
+}
+
+/// The settled spans of the last `window` since `since`. What was counted begins at some moment, too.
 fn settled_spans(
     requested: &Requested,
     window: Duration,
     since: Option<Time>,
     now: Time,
-) -> Result<(Vec<Requests>, i64), Reading> {
+) -> Result<Settled, Reading> {
     let (begun, spans) = match requested {
         Requested::Since(begun, spans) => (*begun, spans),
         Requested::Unknown(why) => return Err(Reading::Missing(format!("cannot be measured: {why}"))),
@@ -246,8 +259,7 @@ fn settled_spans(
     let from = since.map_or(begun, |since| since.max(begun)).unix_seconds();
     let begin = end.saturating_sub(long.saturating_sub(long.rem_euclid(SPAN)));
     let begin = begin.max(floor(from.saturating_add(SPAN)));
-    let seconds = end.saturating_sub(begin);
-    if seconds < LEAST {
+    if end.saturating_sub(begin) < LEAST {
         return Err(Reading::Pending(
             "waits until it was counted for a moment".to_owned(),
         ));
@@ -255,7 +267,11 @@ fn settled_spans(
     let inside = spans
         .iter()
         .filter(|span| (begin..end).contains(&span.at.unix_seconds()));
-    Ok((inside.copied().collect(), seconds))
+    Ok(Settled {
+        spans: inside.copied().collect(),
+        begin,
+        end,
+    })
 }
 
 fn sum(spans: &[Requests]) -> Option<Requests> {
@@ -279,6 +295,63 @@ fn rate(spans: &[Requests], seconds: i64) -> f64 {
     per_second(all, seconds)
 }
 
+/// Into how many parts a window is cut to see whether requests went on to end, and which part of the mean each must have.
+const PARTS: i64 = 3;
+const EVEN: f64 = 0.5;
+/// The quickest of so many parts of the requests took at least this part of the mean where all of them wait.
+const QUICK: f64 = 0.25;
+const WAITS: f64 = 0.125;
+
+/// How many requests ended a second, and whether that says what the replicas can do; `since` is when the last of them came.
+fn ended(spec: &Autoscale, settled: &Settled, since: Option<Time>) -> Rate {
+    let per_second = rate(&settled.spans, settled.seconds());
+    let is_steady = is_whole(spec, settled, since)
+        && sum(&settled.spans).is_some_and(|sum| is_of_a_queue(&sum))
+        && least_of_parts(settled) >= per_second * EVEN;
+    Rate {
+        per_second,
+        is_steady,
+    }
+}
+
+/// Whether a window is as long as it is to be, and its replicas have served all of it: one that has just come answers slowly for
+/// a while, and what waited for it ends at once.
+fn is_whole(spec: &Autoscale, settled: &Settled, since: Option<Time>) -> bool {
+    let long = i64::try_from(spec.metric_window.std().as_secs()).unwrap_or(i64::MAX);
+    let is_long = settled.seconds() > long.saturating_sub(SPAN);
+    is_long && since.is_none_or(|since| since.unix_seconds() <= settled.begin)
+}
+
+/// Whether requests are slow as those in a queue are: enough of them, most of which were answered without an error, and all of
+/// which waited. Of one server that hangs the requests of the others know nothing.
+fn is_of_a_queue(sum: &Requests) -> bool {
+    let all = f64::from(sum.answered) + f64::from(sum.cancelled);
+    let lost = f64::from(sum.errors) + f64::from(sum.cancelled);
+    let mean = f64::from(sum.busy_ms) / all.max(1.0);
+    let quick = sum.quantile(QUICK);
+    sum.answered >= super::ENOUGH_ANSWERS
+        && lost * 2.0 <= all
+        && quick.is_some_and(|quick| quick >= mean * WAITS)
+}
+
+/// The lowest rate of the parts of a window: of a stall one has none, and the next those of several.
+fn least_of_parts(settled: &Settled) -> f64 {
+    let spans = settled.seconds() / SPAN;
+    let parts = PARTS.min(spans).max(1);
+    let border = |part: i64| {
+        let spans = spans.saturating_mul(part) / parts;
+        settled.begin.saturating_add(spans.saturating_mul(SPAN))
+    };
+    let rates = (0..parts).map(|part| {
+        let (begin, end) = (border(part), border(part.saturating_add(1)));
+        let inside = settled.spans.iter();
+        let inside = inside.filter(|span| (begin..end).contains(&span.at.unix_seconds()));
+        let inside: Vec<Requests> = inside.copied().collect();
+        rate(&inside, end.saturating_sub(begin))
+    });
+    rates.fold(f64::INFINITY, f64::min)
+}
+
 fn in_flight(spans: &[Requests], seconds: i64) -> f64 {
     per_second(
         sum(spans).map_or(0.0, |sum| f64::from(sum.busy_ms) / 1000.0),
@@ -291,22 +364,24 @@ fn total(
     requested: &Requested,
     now: Time,
     of: fn(&[Requests], i64) -> f64,
-    fills_up: bool,
+    // Since when the replicas are those that there are, where it is a number that grows without end once they are full.
+    fills_up: Option<Option<Time>>,
 ) -> Reading {
-    let (spans, seconds) = match settled_spans(requested, spec.metric_window, None, now) {
+    let settled = match settled_spans(requested, spec.metric_window, None, now) {
         Ok(settled) => settled,
         Err(reading) => return reading,
     };
-    let total = of(&spans, seconds);
+    let (spans, seconds) = (&settled.spans, settled.seconds());
+    let total = of(spans, seconds);
     let ahead = spec
         .head_start
-        .and_then(|head_start| ahead(&spans, seconds, head_start, now, of));
+        .and_then(|head_start| ahead(spans, seconds, head_start, now, of));
     Reading::Total {
         now: total,
         ahead: ahead
             .map(|ahead| ahead.min(total * 2.0))
             .filter(|ahead| *ahead > total),
-        requests_per_second: fills_up.then(|| rate(&spans, seconds)),
+        rate: fills_up.map(|since| ended(spec, &settled, since)),
     }
 }
 
@@ -333,11 +408,11 @@ fn ahead(
 }
 
 fn latency(spec: &Autoscale, goal: f64, requested: &Requested, since: Option<Time>, now: Time) -> Reading {
-    let (spans, seconds) = match settled_spans(requested, spec.metric_window, since, now) {
+    let settled = match settled_spans(requested, spec.metric_window, since, now) {
         Ok(settled) => settled,
         Err(reading) => return reading,
     };
-    let sum = sum(&spans);
+    let sum = sum(&settled.spans);
     let millis = sum.and_then(|sum| sum.quantile(0.95)).unwrap_or(0.0);
     // One slow answer among few is no p95, and no reason to add replicas.
     let is_enough = sum.is_some_and(|sum| sum.answered >= super::ENOUGH_ANSWERS);
@@ -348,14 +423,14 @@ fn latency(spec: &Autoscale, goal: f64, requested: &Requested, since: Option<Tim
     };
     Reading::Latency {
         millis: millis.min(most),
-        requests_per_second: rate(&spans, seconds),
+        rate: ended(spec, &settled, since),
     }
 }
 
 /// The share of answers with 5xx.
 pub fn errors(spec: &Autoscale, requested: &Requested, now: Time) -> Option<Errors> {
-    let (spans, _) = settled_spans(requested, spec.metric_window, None, now).ok()?;
-    let sum = sum(&spans)?;
+    let settled = settled_spans(requested, spec.metric_window, None, now).ok()?;
+    let sum = sum(&settled.spans)?;
     Some(Errors {
         percent: sum.failed_percent()?,
         answered: sum.answered,

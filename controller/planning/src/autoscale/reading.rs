@@ -16,15 +16,15 @@ pub enum Reading {
         now: f64,
         /// After the head start, where that is more.
         ahead: Option<f64>,
-        /// Requests a second, where it is a number that grows without end from where replicas are full, as requests under way do.
-        requests_per_second: Option<f64>,
+        /// The requests, where it is a number that grows without end from where replicas are full, as requests under way do.
+        rate: Option<Rate>,
     },
     /// Milliseconds within which 95 of 100 requests were answered.
     Latency {
         /// 0 where there were none.
         millis: f64,
-        /// Requests a second, of the whole workload.
-        requests_per_second: f64,
+        /// The requests.
+        rate: Rate,
     },
     /// It is measured, and says nothing yet: replicas have just come, or the count has just begun.
     Pending(String),
@@ -36,6 +36,16 @@ impl Default for Reading {
     fn default() -> Self {
         Self::Missing("was not measured".to_owned())
     }
+}
+
+/// Requests that ended, of the whole workload.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Rate {
+    /// A second.
+    pub per_second: f64,
+    /// Whether it says what the replicas can do: where they are full they go on answering, and every request waits. A stall, a
+    /// restart, a cold start, or one replica that hangs, makes requests slow at a rate that says nothing.
+    pub is_steady: bool,
 }
 
 /// How many requests were answered with 5xx.

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::reading::{Errors, Reading};
+use super::reading::{Errors, Rate, Reading};
 use super::{Situation, Subject, Windows, decide};
 use aegis_api::wire::{Simulated, SimulationSummary, TraceRow};
 use aegis_api::workload::autoscale::{Autoscale, AutoscaleMetric, AutoscaleStatus};
@@ -99,11 +99,16 @@ pub fn simulate(
 
 fn readings(spec: &Autoscale, row: &TraceRow, serving: u32) -> Vec<Reading> {
     let missing = || Reading::Missing("is not in the trace".to_owned());
-    let total = |value: Option<f64>, requests_per_second: Option<f64>| {
+    // How requests were spread within a row is not recorded.
+    let rate = Rate {
+        per_second: row.requests_per_second.unwrap_or(0.0),
+        is_steady: true,
+    };
+    let total = |value: Option<f64>, rate: Option<Rate>| {
         value.map_or_else(missing, |now| Reading::Total {
             now,
             ahead: None,
-            requests_per_second,
+            rate,
         })
     };
     let mean = |percent: Option<f64>, spread: f64| {
@@ -122,14 +127,10 @@ fn readings(spec: &Autoscale, row: &TraceRow, serving: u32) -> Vec<Reading> {
             }
             AutoscaleMetric::Memory => mean(row.memory_percent, 1.0),
             AutoscaleMetric::RequestsPerSecond => total(row.requests_per_second, None),
-            AutoscaleMetric::InFlight => total(row.in_flight, Some(row.requests_per_second.unwrap_or(0.0))),
-            AutoscaleMetric::LatencyP95 => {
-                row.p95_milliseconds
-                    .map_or_else(missing, |millis| Reading::Latency {
-                        millis,
-                        requests_per_second: row.requests_per_second.unwrap_or(0.0),
-                    })
-            }
+            AutoscaleMetric::InFlight => total(row.in_flight, Some(rate)),
+            AutoscaleMetric::LatencyP95 => row
+                .p95_milliseconds
+                .map_or_else(missing, |millis| Reading::Latency { millis, rate }),
             AutoscaleMetric::External => total(external.next().copied(), None),
         })
         .collect()

@@ -4,6 +4,7 @@ mod decisions;
 mod formula;
 mod measured;
 mod schedule;
+mod stalls;
 mod traces;
 
 use aegis_api::Time;
@@ -46,7 +47,7 @@ fn total(now: f64) -> Reading {
     Reading::Total {
         now,
         ahead: None,
-        requests_per_second: None,
+        rate: None,
     }
 }
 

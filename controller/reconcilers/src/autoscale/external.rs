@@ -61,7 +61,7 @@ impl Known {
             Some((_, Ok(number))) => Reading::Total {
                 now: *number,
                 ahead: None,
-                requests_per_second: None,
+                rate: None,
             },
             Some((_, Err(why))) => Reading::Missing(format!("cannot be measured: {why}")),
         }

@@ -2,7 +2,7 @@
 
 use aegis_api::Reason;
 
-use super::super::{Errors, IncidentHold, Reading, Situation, held_by_incident};
+use super::super::{Errors, IncidentHold, Rate, Reading, Situation, held_by_incident};
 use super::{World, at, percents, serving, spec, total};
 
 const RPS: &str = "{metric: RequestsPerSecond, value: 10}";
@@ -432,7 +432,10 @@ fn latency_scales_in_by_one_and_not_to_where_replicas_were_too_slow() {
     let target = "{metric: LatencyP95, milliseconds: 300}";
     let slow = |millis: f64, rate: f64| Reading::Latency {
         millis,
-        requests_per_second: rate,
+        rate: Rate {
+            per_second: rate,
+            is_steady: true,
+        },
     };
     let mut world = World::new(spec(target, ""), 1);
     // One replica answers 20 a second and is too slow at that.
@@ -476,7 +479,7 @@ fn a_head_start_scales_out_for_what_is_coming_and_never_in() {
     let growing = Reading::Total {
         now: 20.0,
         ahead: Some(38.0),
-        requests_per_second: None,
+        rate: None,
     };
     let decision = world.pass(0, &serving(2, vec![growing]));
     assert_eq!(decision.status.desired, 4);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::Reading;
 use super::super::Situation;
 use super::super::measure::{Replica, Replicas, Requested, cores, errors, measure, set_apart};
+use super::super::reading::Rate;
 use super::{World, at, spec};
 use aegis_api::WorkloadStatus;
 use aegis_api::workload::InstanceStatus;
@@ -108,12 +109,12 @@ fn rates_are_of_whole_spans_whose_lines_have_arrived() {
         Reading::Total {
             now: 10.0,
             ahead: None,
-            requests_per_second: None,
+            rate: None,
         }
     );
     let Reading::Total {
         now: in_flight,
-        requests_per_second: Some(rate),
+        rate: Some(Rate { per_second: rate, .. }),
         ..
     } = read(1, None, &requested, 29)
     else {
@@ -126,13 +127,13 @@ fn rates_are_of_whole_spans_whose_lines_have_arrived() {
     );
     let Reading::Latency {
         millis,
-        requests_per_second,
+        rate: Rate { per_second, .. },
     } = read(2, None, &requested, 29)
     else {
         panic!()
     };
     assert!(
-        (25.0..=50.0).contains(&millis) && (requests_per_second - 10.0).abs() < 1e-9,
+        (25.0..=50.0).contains(&millis) && (per_second - 10.0).abs() < 1e-9,
         "{millis}"
     );
     // Latency of before the last replica came says nothing of now.
@@ -147,7 +148,7 @@ fn rates_are_of_whole_spans_whose_lines_have_arrived() {
         Reading::Total {
             now: 0.0,
             ahead: None,
-            requests_per_second: None,
+            rate: None,
         }
     );
     let unknown = Requested::Unknown("the log is gone".to_owned());
