@@ -1,8 +1,8 @@
 //! Open-loop load: requests arrive when they do, whether or not earlier ones were answered, as those of many clients. How long
 //! one took is counted from when it was to arrive, so that a generator that falls behind makes nothing look quicker. No request
-//! is repeated, and each has a connection of its own.
+//! is repeated, and connections are kept: one that is closed without having been announced is a failure ([`crate::strict`]).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+use crate::strict::Connections;
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -30,6 +30,7 @@ pub struct Arrivals {
     seen: Arc<Mutex<Vec<Arrived>>>,
     generator: tokio::task::JoinHandle<()>,
     stop: Arc<AtomicBool>,
+    connections: Arc<Connections>,
     /// When it began.
     pub began: Instant,
 }
@@ -37,24 +38,24 @@ pub struct Arrivals {
 impl Arrivals {
     /// `rate` answers requests a second at a moment since the beginning.
     pub fn on(address: IpAddr, path: &str, rate: impl Fn(Duration) -> f64 + Send + 'static) -> Self {
-        // The second time it is there already, which is what was wanted.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .pool_max_idle_per_host(0)
-            .timeout(ANSWER_WITHIN)
-            .no_proxy();
-        let client = client.build().expect("an HTTP client");
-        let (url, began) = (format!("http://{address}{path}"), Instant::now());
+        let connections = Arc::new(Connections::to(SocketAddr::new(address, 80)));
+        let (path, began) = (Arc::<str>::from(path), Instant::now());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
-        let (shared, ends) = (Arc::clone(&seen), Arc::clone(&stop));
+        let (shared, ends, kept) = (Arc::clone(&seen), Arc::clone(&stop), Arc::clone(&connections));
         let generator = tokio::spawn(async move {
             let mut under_way = JoinSet::new();
             let mut next = began;
             while !ends.load(Ordering::Relaxed) {
                 sleep_until(next).await;
                 let at = next.duration_since(began);
-                under_way.spawn(one(client.clone(), url.clone(), next, at, Arc::clone(&shared)));
+                under_way.spawn(one(
+                    Arc::clone(&kept),
+                    Arc::clone(&path),
+                    next,
+                    at,
+                    Arc::clone(&shared),
+                ));
                 while under_way.try_join_next().is_some() {}
                 next += Duration::from_secs_f64(1.0 / rate(at).max(0.1));
             }
@@ -64,6 +65,7 @@ impl Arrivals {
             seen,
             generator,
             stop,
+            connections,
             began,
         }
     }
@@ -71,6 +73,11 @@ impl Arrivals {
     /// What has been answered so far.
     pub fn seen(&self) -> Vec<Arrived> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many connections were opened so far.
+    pub fn connections(&self) -> u32 {
+        self.connections.opened()
     }
 
     /// Lets every request under way end, and answers what was seen.
@@ -83,20 +90,18 @@ impl Arrivals {
 }
 
 async fn one(
-    client: reqwest::Client,
-    url: String,
+    connections: Arc<Connections>,
+    path: Arc<str>,
     due: Instant,
     at: Duration,
     seen: Arc<Mutex<Vec<Arrived>>>,
 ) {
-    let failed = match client.get(&url).send().await {
-        Err(error) => Some(format!("{error:?}")),
-        Ok(answer) if !answer.status().is_success() => Some(answer.status().to_string()),
-        Ok(answer) => answer
-            .json::<Value>()
-            .await
+    let failed = match connections.get(&path).await {
+        Err(what) => Some(what),
+        Ok(answer) if answer.status != 200 => Some(answer.status.to_string()),
+        Ok(answer) => serde_json::from_str::<Value>(&answer.body)
             .err()
-            .map(|error| format!("{error:?}")),
+            .map(|error| format!("{error}: {:.200}", answer.body)),
     };
     let arrived = Arrived {
         at,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::eventually;
@@ -190,7 +190,7 @@ async fn keep_asking(
         let answer = asked.map_err(|_| Lost::Failed("no answer".to_owned()))??;
         if answer.status != 200 {
             return Err(Lost::Failed(format!(
-                "{request:.4} {}: {}",
+                "{request:.4} {}: {:.200}",
                 answer.status, answer.body
             )));
         }
@@ -207,25 +207,109 @@ async fn keep_asking(
             return Ok(());
         }
         tokio::time::sleep(PAUSE).await;
-        let mut byte = [0];
-        match connection.try_read(&mut byte) {
-            Ok(0) => {
-                return Err(Lost::Closed(format!(
-                    "after {number} requests, while it was idle"
-                )));
-            }
-            Ok(_) => return Err(Lost::Failed("an answer that nothing had asked".to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(Lost::Closed(error.to_string())),
-        }
+        of_idle(&connection).map_err(|lost| match lost {
+            Lost::Closed(what) => Lost::Closed(format!("after {number} requests, {what}")),
+            failed @ Lost::Failed(_) => failed,
+        })?;
     }
     Ok(())
 }
 
-struct Answer {
-    status: u16,
-    closes: bool,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Whether it announces that the connection is closed after it.
+    pub(crate) closes: bool,
+    pub(crate) body: String,
+}
+
+/// Whether the other side has closed an idle connection, or sent what nothing had requested.
+fn of_idle(connection: &TcpStream) -> Result<(), Lost> {
+    let mut byte = [0];
+    match connection.try_read(&mut byte) {
+        Ok(0) => Err(Lost::Closed("while it was idle".to_owned())),
+        Ok(_) => Err(Lost::Failed("an answer that nothing had asked".to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(Lost::Closed(error.to_string())),
+    }
+}
+
+/// Connections that are kept between the requests of many clients: a request takes one that is idle, or opens another.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    address: SocketAddr,
+    idle: Mutex<Vec<Idle>>,
+    opened: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: TcpStream,
+    requests: u32,
+    since: Instant,
+}
+
+/// How long a client keeps one that it does not use: less than nginx keeps it over a reload, which is 1 s less than a drain may
+/// take (`drainTimeout`), and 5 s at most. One that pauses for longer meets closed connections (docs/workloads.md).
+const IDLE_FOR: Duration = Duration::from_secs(3);
+
+impl Connections {
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        Self {
+            address,
+            idle: Mutex::default(),
+            opened: AtomicU32::new(0),
+        }
+    }
+
+    /// How many were opened.
+    pub(crate) fn opened(&self) -> u32 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer to a request without a body, over whichever connection; `Err` says what went wrong. Nothing is repeated.
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, String> {
+        self.ask(path).await.map_err(|lost| match lost {
+            Lost::Closed(what) => format!("closed unannounced, {what}"),
+            Lost::Failed(what) => what,
+        })
+    }
+
+    async fn ask(&self, path: &str) -> Result<Answer, Lost> {
+        let known = {
+            let mut idle = self.idle();
+            idle.retain(|one| one.since.elapsed() < IDLE_FOR);
+            idle.pop()
+        };
+        let (mut connection, requests) = match known {
+            Some(one) => {
+                of_idle(&one.connection)?;
+                (one.connection, one.requests)
+            }
+            None => {
+                let opened = TcpStream::connect(self.address).await;
+                self.opened.fetch_add(1, Ordering::Relaxed);
+                (
+                    opened.map_err(|error| Lost::Failed(format!("connect: {error}")))?,
+                    0,
+                )
+            }
+        };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: strict\r\n\r\n");
+        let asked = timeout(ANSWER_WITHIN, ask(&mut connection, &request)).await;
+        let answer = asked.map_err(|_| Lost::Failed("no answer".to_owned()))??;
+        if !answer.closes && requests + 1 < REQUESTS {
+            self.idle().push(Idle {
+                connection,
+                requests: requests + 1,
+                since: Instant::now(),
+            });
+        }
+        Ok(answer)
+    }
 }
 
 async fn ask(connection: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
@@ -266,7 +350,7 @@ async fn ask(connection: &mut TcpStream, request: &str) -> Result<Answer, Lost> 
             .and_then(|text| text.parse().ok())
             .unwrap_or_default(),
         closes: value("connection").is_some_and(|value| value == "close"),
-        body: String::from_utf8_lossy(&body).chars().take(200).collect(),
+        body: String::from_utf8_lossy(&body).into_owned(),
     })
 }
 

@@ -1,11 +1,13 @@
 //! Promise: a load that grows is answered by more replicas before clients notice, and by fewer again once it has gone, without
-//! flapping and without a failed request, also where a replica is killed in the middle. The clients repeat nothing, and each
-//! request has a connection of its own. Of one replica the same load is too much, which is shown first.
+//! flapping and without a failed request, also where a replica is killed in the middle. The clients repeat nothing, and keep
+//! their connections: one that nginx closes under them is a failed request. Of one replica the same load is too much, which is
+//! shown first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aegis_api::workload::autoscale::ScaleChange;
 use aegis_tests::arrivals::{Arrivals, Arrived, p95};
 use aegis_tests::{Api, Container, Controller, Nginx, World, eventually, manifests};
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ const CPU_MILLIS: u32 = 300;
 const EACH: f64 = 12.0;
 const TARGET: Duration = Duration::from_secs(2);
 const NEEDED: u64 = 6;
+const SCALE_DOWN_WINDOW: &str = "10s";
 /// Requests a second before and after, and at most.
 const LOW: f64 = 5.0;
 const HIGH: f64 = 70.0;
@@ -29,6 +32,9 @@ const ANSWERS_WITHIN_MS: u64 = 1000;
 const FOR_ANSWERS: u64 = 2;
 /// In which stretches the p95 of clients is taken, seconds.
 const STRETCH: u64 = 5;
+/// Over which time the load's rate is taken, and how often, in the trace that the test prints, seconds.
+const WINDOW: u64 = 6;
+const STEP: usize = 2;
 
 fn ramp(at: Duration) -> f64 {
     let part = (at.as_secs_f64() - GROWS) / (GROWN - GROWS);
@@ -37,7 +43,7 @@ fn ramp(at: Duration) -> f64 {
 
 fn autoscale() -> Value {
     json!({
-        "min": 1, "max": NEEDED, "metricWindow": "6s", "scaleDownWindow": "10s", "holdAfterManual": "1m",
+        "min": 1, "max": NEEDED, "metricWindow": "6s", "scaleDownWindow": SCALE_DOWN_WINDOW, "holdAfterManual": "1m",
         "targets": [{"metric": "RequestsPerSecond", "value": EACH}],
     })
 }
@@ -249,26 +255,52 @@ fn was_noticed_by_no_client(seen: &[Arrived]) {
     }
 }
 
-/// Out, then in, and never out again.
+/// Own changes since a moment, as the controller dates them.
+fn changes_since(workload: &Value, since: jiff::Timestamp) -> Vec<ScaleChange> {
+    let changes = workload["status"]["autoscale"]["changes"].clone();
+    let mut changes: Vec<ScaleChange> = serde_json::from_value(changes).expect("changes");
+    changes.retain(|change| change.at.0 > since);
+    changes
+}
+
+/// Out, then in, and never out again; and in for the first time not before the window has passed since the last time out, by the
+/// controller's own dates.
 fn it_did_not_flap(workload: &Value, since: jiff::Timestamp) {
-    let changes = workload["status"]["autoscale"]["changes"].as_array();
-    let mut changes = changes.cloned().unwrap_or_default();
-    changes.retain(|change| {
-        let at = change["at"]
-            .as_str()
-            .and_then(|at| at.parse::<jiff::Timestamp>().ok());
-        at.is_some_and(|at| at > since)
-    });
-    let ways: Vec<bool> = changes
-        .iter()
-        .map(|change| change["to"].as_u64() > change["from"].as_u64())
-        .collect();
+    let changes = changes_since(workload, since);
+    let ways: Vec<bool> = changes.iter().map(|change| change.to > change.from).collect();
     let turns = ways.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert_eq!(
         (turns, ways.first(), ways.last()),
         (1, Some(&true), Some(&false)),
         "{changes:?}"
     );
+    let first_in = changes.iter().find(|change| change.to < change.from);
+    let last_out = changes.iter().rfind(|change| change.to > change.from);
+    let window: aegis_api::Duration = SCALE_DOWN_WINDOW.parse().expect("a duration");
+    let waited = last_out.zip(first_in).map(|(out, into)| out.at.age(into.at));
+    println!("scaled in {waited:?} after it last scaled out");
+    assert!(
+        waited.is_some_and(|waited| waited >= window.std()),
+        "{waited:?}: {changes:?}"
+    );
+}
+
+/// The trace of a load, in the rows that `aegisctl autoscale simulate --trace` reads: requests a second as they arrived, and the
+/// replicas that there were.
+fn trace(seen: &[Arrived], changes: &[ScaleChange], began: jiff::Timestamp) -> Vec<String> {
+    let last = seen.iter().map(|one| one.at.as_secs()).max().unwrap_or_default();
+    let moments = (WINDOW..=last).step_by(STEP);
+    let rows = moments.map(|at| {
+        let inside = seen
+            .iter()
+            .filter(|one| (at - WINDOW..at).contains(&one.at.as_secs()));
+        let rate = f64::from(u32::try_from(inside.count()).expect("requests")) / 6.0;
+        let moment = began + std::time::Duration::from_secs(at);
+        let before = changes.iter().rfind(|change| change.at.0 <= moment);
+        let replicas = before.map_or(1, |change| change.to);
+        json!({"at": at, "replicas": replicas, "requestsPerSecond": (rate * 10.0).round() / 10.0}).to_string()
+    });
+    rows.collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,10 +335,17 @@ async fn a_growing_load_is_answered_by_more_replicas_before_clients_notice_and_f
     has_gone.store(true, Ordering::Relaxed);
     let shrunk = stage.has_shrunk().await;
     said("one replica again");
+    let connections = load.connections();
     let seen = load.stop().await;
     if seen.iter().any(|one| one.failed.is_some()) {
         stage.print_what_was_slow().await;
     }
+    let trace = trace(&seen, &changes_since(&shrunk, began), began);
+    println!(
+        "{} requests over {connections} connections; its trace:\n{}",
+        seen.len(),
+        trace.join("\n")
+    );
     was_noticed_by_no_client(&seen);
     it_did_not_flap(&shrunk, began);
     stage.is_reported().await;
