@@ -52,18 +52,18 @@ impl Known {
         !self.under_way && self.last.as_ref().is_none_or(|(at, _)| at.apart(now) >= pause)
     }
 
-    fn reading(&self, now: Time) -> Reading {
+    /// `target` says which one of several it is.
+    fn reading(&self, target: &str, now: Time) -> Reading {
+        let missing = |why: &str| Reading::Missing(format!("cannot be measured: {target}.{why}"));
         match &self.last {
             None => Reading::Pending("is being read for the first time".to_owned()),
-            Some((at, Ok(_))) if at.apart(now) >= FRESH => {
-                Reading::Missing(format!("cannot be measured: no answer since {at}"))
-            }
+            Some((at, Ok(_))) if at.apart(now) >= FRESH => missing(&format!("value: no answer since {at}")),
             Some((_, Ok(number))) => Reading::Total {
                 now: *number,
                 ahead: None,
                 rate: None,
             },
-            Some((_, Err(why))) => Reading::Missing(format!("cannot be measured: {why}")),
+            Some((_, Err(why))) => missing(why),
         }
     }
 }
@@ -88,11 +88,11 @@ impl Externals {
         let targets = spec.targets.iter().enumerate();
         let external = targets.filter(|(_, target)| target.metric == AutoscaleMetric::External);
         external
-            .map(|(index, target)| (index, self.one(context, target)))
+            .map(|(index, target)| (index, self.one(context, index, target)))
             .collect()
     }
 
-    fn one(&self, context: &Context, target: &AutoscaleTarget) -> Reading {
+    fn one(&self, context: &Context, index: usize, target: &AutoscaleTarget) -> Reading {
         let now = context.clock.now();
         let key = serde_json::to_string(target).unwrap_or_default();
         let mut kept = lock(&self.kept);
@@ -100,7 +100,7 @@ impl Externals {
             kept.retain(|_, known| known.under_way);
         }
         let known = kept.entry(key.clone()).or_default();
-        let reading = known.reading(now);
+        let reading = known.reading(&format!("targets[{index}]"), now);
         if known.is_due(now) {
             known.under_way = self.begin(context, target, key);
         }
@@ -162,28 +162,45 @@ impl Drop for Answer<'_> {
     }
 }
 
+/// The number, or what went wrong: it begins with the field that it is about.
 async fn fetch(
     client: &OnceLock<Result<Client, String>>,
     context: &Context,
     target: &AutoscaleTarget,
 ) -> Result<f64, String> {
-    let client = client.get_or_init(new_client).clone()?;
-    let mut request = client.get(address(target)?);
+    let place = place(target);
+    let at = |why: String| format!("{place}: {why}");
+    let client = client.get_or_init(new_client).clone().map_err(at)?;
+    let mut request = client.get(address(target).map_err(at)?);
     if let Some(source) = &target.token_value_from {
         let (folder, source) = (context.settings.secrets.clone(), source.clone());
         let token = tokio::task::spawn_blocking(move || secret_value(&folder, &source)).await;
-        let token = token.map_err(|error| error.to_string())?;
+        let token = token.map_err(|error| error.to_string()).flatten();
         let token = token.map_err(|why| format!("tokenValueFrom: {why}"))?;
         request = request.bearer_auth(token.trim());
     }
-    let mut response = request.send().await.map_err(|error| cause(&error))?;
+    let response = request.send().await.map_err(|error| at(cause(&error)))?;
     let status = response.status();
     if status.is_redirection() {
-        return Err(format!("HTTP {}: redirects are not followed", status.as_u16()));
+        return Err(at(format!(
+            "HTTP {}: redirects are not followed",
+            status.as_u16()
+        )));
     }
-    if !status.is_success() {
-        return Err(format!("HTTP {}", status.as_u16()));
+    let is_explained = status.is_client_error() && target.prometheus.is_some();
+    if !status.is_success() && !is_explained {
+        return Err(at(format!("HTTP {}", status.as_u16())));
     }
+    let body = body(response).await.map_err(at)?;
+    let text = String::from_utf8_lossy(&body);
+    match is_explained {
+        // What is wrong with a query stands in the answer.
+        true => Err(format!("query: HTTP {}{}", status.as_u16(), explained(&text))),
+        false => number(target, &text),
+    }
+}
+
+async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
         if body.len().saturating_add(chunk.len()) > ANSWER {
@@ -191,7 +208,24 @@ async fn fetch(
         }
         body.extend_from_slice(&chunk);
     }
-    number(target, &String::from_utf8_lossy(&body))
+    Ok(body)
+}
+
+/// The field that says where the number is.
+fn place(target: &AutoscaleTarget) -> &'static str {
+    match target.prometheus {
+        Some(_) => "prometheus",
+        None => "url",
+    }
+}
+
+/// What Prometheus says of a query that it does not answer.
+fn explained(text: &str) -> String {
+    let answer: Option<Value> = serde_json::from_str(text).ok();
+    let error = answer.as_ref().and_then(|answer| answer.get("error")?.as_str());
+    error.map_or_else(String::new, |error| {
+        format!(": {}", bound(&redact(error), SAID * 2))
+    })
 }
 
 fn new_client() -> Result<Client, String> {
@@ -214,43 +248,46 @@ fn cause(error: &reqwest::Error) -> String {
 
 fn address(target: &AutoscaleTarget) -> Result<Url, String> {
     if let Some(url) = &target.url {
-        return Url::parse(url).map_err(|error| format!("url: {error}"));
+        return Url::parse(url).map_err(|error| error.to_string());
     }
     let base = target
         .prometheus
         .as_deref()
         .unwrap_or_default()
         .trim_end_matches('/');
-    let mut url =
-        Url::parse(&format!("{base}/api/v1/query")).map_err(|error| format!("prometheus: {error}"))?;
+    let mut url = Url::parse(&format!("{base}/api/v1/query")).map_err(|error| error.to_string())?;
     url.query_pairs_mut()
         .append_pair("query", target.query.as_deref().unwrap_or_default());
     Ok(url)
 }
 
-/// The number in an answer.
+/// The number in an answer; an error names the field.
 fn number(target: &AutoscaleTarget, text: &str) -> Result<f64, String> {
     let finite = |number: f64| (number.is_finite() && number >= 0.0).then_some(number);
     let said = || format!("it answers {:?}", bound(&redact(text.trim()), SAID));
     if target.prometheus.is_some() {
-        let answer: Value =
-            serde_json::from_str(text).map_err(|_| format!("{}, not what Prometheus answers", said()))?;
+        let answer: Value = serde_json::from_str(text)
+            .map_err(|_| format!("prometheus: {}, not what Prometheus answers", said()))?;
         return of_prometheus(&answer)
-            .and_then(|number| finite(number).ok_or_else(|| format!("the query answers {number}")));
+            .and_then(|number| finite(number).ok_or_else(|| format!("query: it answers {number}")));
     }
-    let number = match &target.field {
+    let (place, number) = match &target.field {
         Some(field) => {
-            let answer: Value = serde_json::from_str(text).map_err(|_| format!("{}, not JSON", said()))?;
+            let answer: Value =
+                serde_json::from_str(text).map_err(|_| format!("url: {}, not JSON", said()))?;
             let value = answer
                 .pointer(field)
-                .ok_or_else(|| format!("its answer has no {field}"))?;
-            value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
+                .ok_or_else(|| format!("field: its answer has no {field}"))?;
+            (
+                "field",
+                value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()),
+            )
         }
-        None => text.trim().parse().ok(),
+        None => ("url", text.trim().parse().ok()),
     };
     number
         .and_then(finite)
-        .ok_or_else(|| format!("{}, not a number of 0 or more", said()))
+        .ok_or_else(|| format!("{place}: {}, not a number of 0 or more", said()))
 }
 
 /// A scalar, or a vector of one.
@@ -260,85 +297,14 @@ fn of_prometheus(answer: &Value) -> Result<f64, String> {
         Some("scalar") => at("/data/result/1"),
         Some("vector") => match at("/data/result").and_then(Value::as_array).map(Vec::as_slice) {
             Some([_]) => at("/data/result/0/value/1"),
-            Some(rows) => return Err(format!("the query answers {} series: one is needed", rows.len())),
+            Some(rows) => return Err(format!("query: it answers {} series: one is needed", rows.len())),
             None => None,
         },
         _ => None,
     };
     let number = sample.and_then(Value::as_str).and_then(|text| text.parse().ok());
-    number.ok_or_else(|| "the query answers no number".to_owned())
+    number.ok_or_else(|| "query: it answers no number".to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(yaml: &str) -> AutoscaleTarget {
-        let value = aegis_api::yaml::parse(yaml).unwrap().remove(0).value;
-        serde_json::from_value(value).unwrap()
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_puts_off_no_request_and_keeps_no_number() {
-        let at = |text: &str| text.parse::<Time>().unwrap();
-        let known = Known {
-            last: Some((at("2026-01-31T13:00:00Z"), Ok(7.0))),
-            ..Known::default()
-        };
-        let now = at("2026-01-31T12:00:00Z");
-        assert!(known.is_due(now));
-        assert!(
-            matches!(known.reading(now), Reading::Missing(_)),
-            "{:?}",
-            known.reading(now)
-        );
-    }
-
-    #[test]
-    fn a_number_is_read_as_text_from_json_and_from_what_prometheus_answers() {
-        let plain = target("{metric: External, value: 1, url: 'http://q/n'}");
-        let field = target("{metric: External, value: 1, url: 'http://q/n', field: /queue/length}");
-        let query =
-            target("{metric: External, value: 1, prometheus: 'http://p:9090/', query: 'sum(up) > 1'}");
-        let vector = |rows: &str| {
-            format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{rows}]}}}}"#)
-        };
-        let row = r#"{"metric":{},"value":[1900000000,"12.5"]}"#;
-        for (target, text, expected) in [
-            (&plain, "12.5\n", Ok(12.5)),
-            (&plain, "-1", Err("0 or more")),
-            (&plain, "NaN", Err("0 or more")),
-            (&plain, "<html>", Err("not a number")),
-            (&field, r#"{"queue": {"length": 7}}"#, Ok(7.0)),
-            (&field, r#"{"queue": {"length": "7"}}"#, Ok(7.0)),
-            (&field, r#"{"queue": {}}"#, Err("no /queue/length")),
-            (&field, "7", Err("no /queue/length")),
-            (&query, &vector(row), Ok(12.5)),
-            (
-                &query,
-                r#"{"data":{"resultType":"scalar","result":[1,"3"]}}"#,
-                Ok(3.0),
-            ),
-            (&query, &vector(""), Err("0 series")),
-            (&query, &vector(&format!("{row},{row}")), Err("2 series")),
-            (
-                &query,
-                r#"{"data":{"resultType":"scalar","result":[1,"+Inf"]}}"#,
-                Err("answers inf"),
-            ),
-        ] {
-            let found = number(target, text);
-            match expected {
-                Ok(expected) => assert_eq!(found, Ok(expected), "{text}"),
-                Err(words) => assert!(
-                    found.as_ref().is_err_and(|why| why.contains(words)),
-                    "{text}: {found:?}"
-                ),
-            }
-        }
-        assert_eq!(
-            address(&query).unwrap().as_str(),
-            "http://p:9090/api/v1/query?query=sum%28up%29+%3E+1"
-        );
-    }
-}
+pub(super) mod tests;

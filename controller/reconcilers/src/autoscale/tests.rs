@@ -2,13 +2,19 @@
 
 use aegis_api::audit::Actor;
 use aegis_api::condition;
+use aegis_api::meta::ANNOTATION_PROTECTED;
 use aegis_api::signals::Outcome;
 use aegis_api::workload::Health;
-use aegis_api::{ConditionType, Kind as _, LoadBalancer, Reason, Workload, WorkloadStatus};
+use aegis_api::{
+    ConditionType, Incident, Kind as _, KindInfo, LoadBalancer, Reason, Workload, WorkloadStatus,
+};
 use aegis_docker_fake::FakeEngine;
+use aegis_runtime::Part;
 use aegis_runtime::controller::Reconciler as _;
+use aegis_runtime::events::EventType;
 
 use super::Autoscaler;
+use super::external::tests::{System, ok, status};
 use crate::context::tests::over;
 use crate::context::{Context, Settings};
 
@@ -73,6 +79,71 @@ impl Rig {
                 traffic.count("web", end, Outcome::Answered, 5);
             }
         }
+    }
+
+    /// So many requests a second, from a moment ago and for a while to come.
+    fn go_on(&self, per_second: u32) {
+        let now = self.context.clock.now().unix_seconds();
+        let traffic = self.context.samples.traffic();
+        for secs in (now - 15)..(now + 60) {
+            let end = aegis_api::Time(jiff::Timestamp::from_second(secs).unwrap());
+            (0..per_second).for_each(|_| traffic.count("web", end, Outcome::Answered, 5));
+        }
+    }
+
+    /// Somebody changes the spec.
+    async fn edit(&self, change: impl Fn(&mut aegis_api::WorkloadSpec) + Send + Sync + 'static) {
+        let person = self.context.store.acting(Actor::system("test"));
+        let edit = move |web: &Workload| {
+            let mut spec = web.spec.clone();
+            change(&mut spec);
+            Ok(spec)
+        };
+        person.edit_spec::<Workload, _>("web", edit).await.unwrap();
+    }
+
+    /// An incident about it carries a plan out.
+    async fn act(&self) {
+        let spec = serde_json::json!({"workloadRef": "web", "alertType": "DOWN"});
+        let spec = serde_json::from_value(spec).unwrap();
+        let incident = self.context.store.add::<Incident>("inc-1", &spec).await.unwrap();
+        let status = serde_json::json!({"phase": "EXECUTING", "workload": "web"});
+        let status = serde_json::from_value(status).unwrap();
+        self.context.write_status(&*incident, status).await.unwrap();
+    }
+
+    async fn pause(&self) {
+        let pause = serde_json::json!({"reason": "works", "by": "ada"});
+        let pause = serde_json::from_value(pause).unwrap();
+        let automation = self.context.store.automation();
+        automation.pause(Actor::system("test"), pause).await.unwrap();
+    }
+
+    /// Events of a reason, each with how often it happened.
+    fn events(&self, reason: &str) -> Vec<(u32, EventType, String)> {
+        let (_, events) = self.context.events.list();
+        let own = events.into_iter().filter(|event| event.reason == reason);
+        own.map(|event| (event.count, event.kind, event.message))
+            .collect()
+    }
+
+    /// Passes while time stands still, and sockets go on, until something is so.
+    async fn until(&self, is_so: impl Fn(&Workload) -> bool) {
+        for _ in 0..5_000 {
+            if is_so(&*self.pass().await) {
+                return;
+            }
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        panic!("{:?}", self.web().status.as_ref().unwrap().autoscale);
+    }
+
+    fn said(&self) -> String {
+        let web = self.web();
+        let status = web.status.as_ref().and_then(|status| status.autoscale.as_ref());
+        status.map(|status| status.message.clone()).unwrap_or_default()
     }
 
     async fn pass(&self) -> std::sync::Arc<Workload> {
@@ -251,4 +322,187 @@ async fn an_address_where_no_system_answers_delays_no_pass_and_is_tried_again_wi
         "{} tries in ten minutes",
         tries.len()
     );
+}
+
+/// What keeps it from a change, of which an Event tells.
+#[derive(Debug, Clone, Copy)]
+enum Keeps {
+    Person,
+    Incident,
+    Pause,
+    Protection,
+    LostMetric,
+    Maximum,
+    Direction,
+    Errors,
+    NoReplicas,
+    Policies,
+}
+
+impl Rig {
+    async fn keep(&self, how: Keeps) {
+        match how {
+            Keeps::Person => {
+                self.pass().await;
+                self.edit(|web| web.replicas = 4).await;
+            }
+            Keeps::Incident => self.act().await,
+            Keeps::Pause => self.pause().await,
+            Keeps::Protection => self.protect().await,
+            Keeps::LostMetric => self.context.samples.traffic().set_unfollowed("lb"),
+            // All replicas that may be are there, and more are needed.
+            Keeps::Maximum => {
+                self.edit(|web| autoscale(web).max = 2).await;
+            }
+            Keeps::Direction => {
+                let off = aegis_api::workload::autoscale::SelectPolicy::Disabled;
+                self.edit(move |web| autoscale(web).scale_up.select_policy = off)
+                    .await;
+            }
+            Keeps::Errors => self.fail().await,
+            Keeps::NoReplicas => self.edit(|web| web.replicas = 0).await,
+            Keeps::Policies => {
+                self.edit(|web| {
+                    let one = serde_json::json!([{"type": "Pods", "value": 1, "period": "10m"}]);
+                    autoscale(web).scale_up.policies = serde_json::from_value(one).unwrap();
+                })
+                .await;
+            }
+        }
+    }
+
+    async fn protect(&self) {
+        let edit = |web: &aegis_runtime::Stored| {
+            let mut web = web.value();
+            web["metadata"]["annotations"] = serde_json::json!({ANNOTATION_PROTECTED: "true"});
+            Ok(web)
+        };
+        let store = self.context.store.acting(Actor::system("test"));
+        let edited = store.edit(KindInfo::of::<Workload>(), "web", Part::Spec, false, edit);
+        edited.await.unwrap();
+    }
+
+    async fn fail(&self) {
+        let now = self.context.clock.now().unix_seconds();
+        for secs in (now - 15)..(now + 60) {
+            let end = aegis_api::Time(jiff::Timestamp::from_second(secs).unwrap());
+            let traffic = self.context.samples.traffic();
+            (0..40).for_each(|_| traffic.count("web", end, Outcome::Failed, 5));
+        }
+        let brake = serde_json::json!({"percent": 5, "holds": "Both"});
+        self.edit(move |web| autoscale(web).error_brake = serde_json::from_value(brake.clone()).unwrap())
+            .await;
+    }
+}
+
+fn autoscale(web: &mut aegis_api::WorkloadSpec) -> &mut aegis_api::workload::Autoscale {
+    web.autoscale.as_mut().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_tells_once_of_each_thing_that_keeps_it_from_a_change() {
+    use EventType::{Normal, Warning};
+    for (how, reason, kind, words) in [
+        (
+            Keeps::Person,
+            Reason::ManualHold,
+            Normal,
+            "4 replicas stay: a person set 4 replicas: held until",
+        ),
+        (
+            Keeps::Incident,
+            Reason::RemediationUnderWay,
+            Normal,
+            "2 replicas stay: incident/inc-1 is EXECUTING",
+        ),
+        (
+            Keeps::Pause,
+            Reason::Paused,
+            Normal,
+            "2 replicas stay: all automation is paused",
+        ),
+        (
+            Keeps::Protection,
+            Reason::Protected,
+            Normal,
+            "2 replicas stay: workload web is protected",
+        ),
+        (
+            Keeps::LostMetric,
+            Reason::MetricUnavailable,
+            Warning,
+            "2 replicas stay: RequestsPerSecond cannot be measured",
+        ),
+        (
+            Keeps::Maximum,
+            Reason::AtMaximum,
+            Warning,
+            "and there are to be 1 to 2",
+        ),
+        (
+            Keeps::Direction,
+            Reason::DirectionPaused,
+            Normal,
+            "scaling out is paused",
+        ),
+        (Keeps::Errors, Reason::ErrorBrake, Warning, "answers were 5xx"),
+        (
+            Keeps::NoReplicas,
+            Reason::ScaledToZero,
+            Normal,
+            "spec.replicas is 0",
+        ),
+        (
+            Keeps::Policies,
+            Reason::RateLimited,
+            Normal,
+            "the policies of scaleUp allow no more just now",
+        ),
+    ] {
+        let mut rig = rig().await;
+        rig.go_on(50);
+        rig.keep(how).await;
+        for pass in 0..10 {
+            if pass == 4 {
+                // Nothing is said twice by a controller that starts again, or where what is measured moves and is stored.
+                rig.loop_ = Autoscaler::new(rig.context.clone());
+                rig.go_on(20);
+            }
+            rig.pass().await;
+            rig.advance(2).await;
+        }
+        let events = rig.events(reason.as_str());
+        assert_eq!(
+            events.len(),
+            1,
+            "{how:?}: {events:?} {:?}",
+            rig.context.events.list()
+        );
+        let (count, found, message) = &events[0];
+        assert_eq!((*count, *found), (1, kind), "{how:?}: {events:?}");
+        assert!(message.contains(words), "{how:?}: {message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_of_another_system_scales_and_its_loss_falls_back_with_the_field_in_the_reason() {
+    let system = System::start(ok("30")).await;
+    let target = format!(
+        r#"{{"metric": "External", "url": "{}", "value": 10}}], "fallback": {{"after": "60s", "replicas": 5}}, "schedule": ["#,
+        system.url()
+    );
+    let rig = rig_of(&WEB.replace(r#"{"metric": "RequestsPerSecond", "value": 10}"#, &target)).await;
+    rig.until(|web| web.spec.replicas == 3).await;
+    system.says(status("503 Service Unavailable", ""));
+    rig.advance(10).await;
+    rig.until(|_| rig.said().contains("targets[0].url: HTTP 503"))
+        .await;
+    rig.advance(59).await;
+    assert_eq!(rig.pass().await.spec.replicas, 3);
+    rig.advance(1).await;
+    assert_eq!(rig.pass().await.spec.replicas, 5, "{}", rig.said());
+    assert!(rig.said().ends_with("the fallback needs 5"), "{}", rig.said());
+    system.says(ok("20"));
+    rig.advance(60).await;
+    rig.until(|web| web.spec.replicas == 2).await;
 }
