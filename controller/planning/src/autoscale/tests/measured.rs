@@ -392,3 +392,87 @@ fn a_replica_that_does_not_serve_for_long_counts_as_idle_when_scaling_out_and_as
         );
     }
 }
+
+#[test]
+fn a_replica_counts_once_its_probe_passes_it_is_in_rotation_and_its_warm_up_is_over() {
+    let ready = |secs: i64| format!("startedAt: '{}', readySince: '{}'", at(secs - 5), at(secs));
+    let starting = format!("health: Unknown, startedAt: '{}'", at(-3));
+    let all = ["web-1", "web-2", "web-3"];
+    // (the third row, in rotation, warmUp, now; serving, warming, settled)
+    for (third, rotation, warm_up, now, serving, warming, settled) in [
+        // Its probe has not passed yet, with and without a load balancer.
+        (&starting, None, 0, 0, 2, 1, -900),
+        (&starting, Some(&all[..]), 0, 0, 2, 1, -900),
+        // It has, and nothing more is to be awaited.
+        (&ready(-1), None, 0, 0, 3, 0, -1),
+        (&ready(-1), Some(&all[..]), 0, 0, 3, 0, -1),
+        // No load balancer sends it requests yet.
+        (&ready(-1), Some(&all[..2]), 0, 0, 2, 1, -900),
+        // It warms up, from when its probe passed, not from its start.
+        (&ready(-1), None, 30, 28, 2, 1, -870),
+        (&ready(-1), None, 30, 29, 3, 0, 29),
+        (&ready(-1), Some(&all[..]), 30, 28, 2, 1, -870),
+        (&ready(-1), Some(&all[..]), 30, 29, 3, 0, 29),
+        // Its warm-up is over, and it is in no rotation: both count.
+        (&ready(-1), Some(&all[..2]), 30, 40, 2, 1, -870),
+        // None is in rotation.
+        (&ready(-1), Some(&all[..0]), 0, 0, 0, 1, i64::MIN),
+    ] {
+        let status = rows("", third, -10);
+        let rotation: Option<Vec<String>> =
+            rotation.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        let warm_up = aegis_api::Duration::from_secs(warm_up);
+        let found = set_apart(&status, 3, rotation.as_deref(), warm_up, at(now));
+        let settled = (settled > i64::MIN).then(|| at(settled));
+        assert_eq!(
+            (found.serving.len(), found.warming, found.settled),
+            (serving, warming, settled),
+            "{third} {rotation:?} {warm_up} at {now}"
+        );
+    }
+}
+
+#[test]
+fn a_replica_that_does_not_count_yet_adds_no_other_one_and_takes_none_away() {
+    let spec = spec("{metric: Cpu, percent: 50}", "warmUp: 30s, metricWindow: 24s");
+    // Two are busy, the third is ready since a second ago and idle: (now, percent of the two; desired of three).
+    for (now, percent, desired) in [
+        // It warms up: 200 % of the two and nothing of the third are 67 % in the mean: 4, and not 3 × 100/50 = 6.
+        (20, 100.0, 4),
+        // 120 % of three are 40 %, below the target while those two are above it: nothing changes.
+        (20, 60.0, 3),
+        // It is over, and what the third uses counts: (200 + 100)/3 = 100 %: 6.
+        (60, 100.0, 6),
+    ] {
+        let status = rows(
+            "",
+            &format!("startedAt: '{}', readySince: '{}'", at(-5), at(-1)),
+            -10,
+        );
+        let replicas = set_apart(&status, 3, None, spec.warm_up, at(now));
+        let samples: Vec<Sample> = (-20..20)
+            .map(|step| sample(now + step * 3 - 58, percent, 0))
+            .collect();
+        let replica = Replica {
+            samples: &samples,
+            cores: None,
+            memory_limit: None,
+        };
+        let containers = vec![replica; replicas.serving.len()];
+        let unknown = Requested::Unknown(String::new());
+        let reading = measure(&spec, 0, &containers, &replicas, &unknown, at(now));
+        let mut world = World::new(spec.clone(), 3);
+        let situation = Situation {
+            serving: u32::try_from(replicas.serving.len()).unwrap(),
+            warming: replicas.warming,
+            readings: vec![reading],
+            ..Situation::default()
+        };
+        let decision = world.pass(now, &situation);
+        assert_eq!(
+            decision.status.desired, desired,
+            "at {now} with {percent} %: {}",
+            decision.status.message
+        );
+    }
+}
