@@ -3,6 +3,7 @@
 mod decisions;
 mod formula;
 mod measured;
+mod ramp;
 mod schedule;
 mod stalls;
 mod traces;
