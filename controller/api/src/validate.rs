@@ -186,7 +186,10 @@ impl SchemaCheck {
                 );
                 FieldError::new(field.clone(), Cause::NotSupported, message)
             }
-            ValidationErrorKind::Minimum { limit } => invalid(format!("must be {} or more", number(limit))),
+            ValidationErrorKind::Minimum { limit } => {
+                let why = crate::workload::autoscale::why_no_fewer(&field);
+                invalid(format!("must be {} or more{why}", number(limit)))
+            }
             ValidationErrorKind::Maximum { limit } => invalid(format!("must be {} or less", number(limit))),
             ValidationErrorKind::MinLength { limit } => {
                 invalid(format!("must have {limit} or more characters"))

@@ -13,6 +13,7 @@ use super::value_source::ValueSource;
 use super::{five_minutes, is_default, no_time, thirty_seconds};
 use crate::scalar::Duration;
 
+pub(crate) use rules::why_no_fewer;
 pub use status::{
     AutoscaleHold, AutoscaleStatus, AutoscaleTargetStatus, HoldBy, Known, Saturation, ScaleChange,
 };

@@ -85,8 +85,10 @@ fn count_fault(message: &str) -> Fault {
 }
 
 async fn up(state: &ServerState, store: &Store, count: u32) -> Result<Response, Refusal> {
-    let note = autoscale::note(&*target(state)?, count.saturating_add(1));
-    let served = settle(state, store, count.saturating_add(1)).await?;
+    let wanted = count.saturating_add(1);
+    let before = target(state)?;
+    let note = autoscale::note(&before, wanted);
+    let served = settle(state, store, wanted).await?;
     let mut event = event(&served, &state.store.list::<LoadBalancer>());
     event.autoscale = note;
     let data = ScaleData {
@@ -94,7 +96,9 @@ async fn up(state: &ServerState, store: &Store, count: u32) -> Result<Response, 
         event: event.clone(),
     };
     state.feed.publish(None, &data);
-    Ok(Json(event).into_response())
+    let mut response = Json(event).into_response();
+    autoscale::warn(&mut response, &before, wanted);
+    Ok(response)
 }
 
 async fn down(state: &ServerState, store: &Store) -> Result<Response, Refusal> {
@@ -103,11 +107,13 @@ async fn down(state: &ServerState, store: &Store) -> Result<Response, Refusal> {
     let served = settle(state, store, 1).await?;
     let left = replicas(&served);
     let removed = before.into_iter().filter(|name| !left.contains(name)).collect();
-    Ok(Json(Removed {
+    let mut response = Json(Removed {
         removed,
         autoscale: note,
     })
-    .into_response())
+    .into_response();
+    autoscale::warn(&mut response, &workload, 1);
+    Ok(response)
 }
 
 fn event(workload: &Workload, balancers: &[Arc<LoadBalancer>]) -> ScaleEvent {

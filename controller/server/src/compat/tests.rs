@@ -654,6 +654,62 @@ async fn scaling_is_answered_when_the_replicas_serve() {
 }
 
 #[tokio::test]
+async fn who_scales_what_is_autoscaled_is_answered_how_long_that_holds_also_by_a_warning() {
+    let server = patient().await;
+    let autoscale = |hold: &str| json!({"min": 1, "max": 3, "holdAfterManual": hold, "targets": [{"metric": "Cpu", "percent": 50}]});
+    // (holdAfterManual, path, replicas, words)
+    for (hold, path, replicas, words) in [
+        (
+            "10m",
+            "/scale/up?count=2",
+            3,
+            "autoscaled: 3 are held for 10m, until ",
+        ),
+        ("10m", "/scale/down", 1, "autoscaled: 1 are held for 10m, until "),
+        (
+            "0s",
+            "/scale/up?count=1",
+            2,
+            "spec.autoscale decides at once, 1 to 3",
+        ),
+    ] {
+        let spec = serde_json::from_value(autoscale(hold)).unwrap();
+        let set = move |current: &aegis_api::Workload| {
+            let mut wanted = current.spec.clone();
+            wanted.autoscale = Some(spec);
+            Ok(wanted)
+        };
+        let edited = server.store.edit_spec::<aegis_api::Workload, _>("patient", set);
+        edited.await.unwrap();
+        let (answer, ()) = tokio::join!(server.ask("POST", path, None), async {
+            let wanted = || {
+                let workload = server.store.get::<aegis_api::Workload>("patient");
+                workload.unwrap().spec.replicas
+            };
+            while wanted() != replicas {
+                tokio::task::yield_now().await;
+            }
+            converge(&server, usize::try_from(replicas).unwrap()).await;
+        });
+        assert_eq!(answer.code, 200, "{}", answer.text);
+        let said = answer.json()["autoscale"].to_string();
+        assert!(said.contains(words), "{path}: {said}");
+        let warning = answer.headers.get("warning").map(|value| value.to_str().unwrap());
+        assert!(
+            warning.is_some_and(|warning| warning.starts_with("299 - ") && warning.contains(words)),
+            "{path}: {warning:?}"
+        );
+    }
+    // Where nothing owns the replicas there is nothing to be said.
+    let plain = patient().await;
+    let (answer, ()) = tokio::join!(plain.ask("POST", "/scale/down", None), converge(&plain, 1));
+    assert_eq!(
+        (answer.json(), answer.headers.get("warning")),
+        (json!({"removed": []}), None)
+    );
+}
+
+#[tokio::test]
 async fn scaling_that_does_not_come_about_says_what_is_missing() {
     let server = patient().await;
     tokio::time::pause();

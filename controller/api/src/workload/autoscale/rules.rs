@@ -11,6 +11,18 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 const NONE: Duration = Duration::from_millis(0);
 
+/// Why fewer than the schema allows are refused, of a field of this path; nothing of any other.
+pub(crate) fn why_no_fewer(field: &str) -> &'static str {
+    let of_autoscale = field.contains("autoscale.");
+    match field.rsplit_once('.') {
+        Some((_, "min")) if of_autoscale => {
+            ": autoscaling to zero is not offered, since the first request would meet no replica that serves; \
+             spec.replicas: 0 switches the workload off"
+        }
+        _ => "",
+    }
+}
+
 impl Rules for Autoscale {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
         if self.min > self.max {
@@ -234,6 +246,33 @@ mod tests {
         let mut out = Vec::new();
         spec.rules("spec.autoscale", &mut out);
         out.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn no_replicas_at_all_are_refused_with_the_field_and_the_reason() {
+        let workload = crate::KindInfo::of::<crate::Workload>();
+        let of = |autoscale: serde_json::Value| {
+            let object = serde_json::json!({"apiVersion": crate::API_VERSION, "kind": "Workload", "metadata": {"name": "web"},
+                "spec": {"template": {"image": "a"}, "autoscale": autoscale}});
+            let errors = workload.check(object).unwrap_err();
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            errors[0].to_string()
+        };
+        let target = serde_json::json!([{"metric": "Cpu", "percent": 50}]);
+        let why = "must be 1 or more: autoscaling to zero is not offered, since the first request would meet no replica that \
+                   serves; spec.replicas: 0 switches the workload off";
+        assert_eq!(
+            of(serde_json::json!({"min": 0, "max": 4, "targets": target})),
+            format!("spec.autoscale.min: Invalid value: 0: {why}")
+        );
+        let night = serde_json::json!([{"start": "0 20 * * *", "end": "0 6 * * *", "min": 0}]);
+        assert_eq!(
+            of(serde_json::json!({"min": 1, "max": 4, "targets": target, "schedule": night})),
+            format!("spec.autoscale.schedule[0].min: Invalid value: 0: {why}")
+        );
+        // Of other fields there is nothing to explain.
+        let most = of(serde_json::json!({"min": 1, "max": 0, "targets": target}));
+        assert_eq!(most, "spec.autoscale.max: Invalid value: 0: must be 1 or more");
     }
 
     #[test]
