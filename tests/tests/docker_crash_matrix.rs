@@ -1,4 +1,4 @@
-//! Promise: `kill -9` between any two steps of a rollout or of healing behind a load balancer loses nothing and does
+//! Promise: `kill -9` between any two steps of a rollout, of healing or of autoscaling behind a load balancer loses nothing and does
 //! nothing twice (I1, I2, I8). The next start goes on where it was: each container is made, started and removed once, and
 //! each client of the load balancer is answered all the while.
 
@@ -219,6 +219,59 @@ async fn a_configuration_dies_at(point: &str) {
         .await;
 }
 
+/// Dies at this point of a change of the replicas by autoscaling: its bounds ask for so many of the two that there are.
+async fn autoscaling_dies_at((point, bound): (&str, u64)) {
+    let what = format!("{point} from {REPLICAS} to {bound}");
+    let mut stage = stage().await;
+    let clients = stage.clients();
+    let most = bound.max(REPLICAS);
+    // Bounds hold at once, whatever is measured.
+    let autoscale = format!(
+        "spec:\n  autoscale: {{min: {bound}, max: {bound}, targets: [{{metric: Cpu, percent: 50}}]}}\n"
+    );
+    stage.edit(&format!("workloads/{}.yaml", stage.name), "spec:\n", &autoscale);
+    stage.controller.start_again_dying_at(point).await;
+    let api = stage.controller.api();
+    let workload = eventually(&format!("{what}: it is done"), async || {
+        let workload = api.object("workloads", &stage.name).await.ok_or("gone")?;
+        let balancer = api
+            .object("loadbalancers", &stage.front.name)
+            .await
+            .ok_or("gone")?;
+        let status = &workload["status"];
+        let rows = status["instances"].as_array().map_or(0, Vec::len);
+        let servers = balancer["status"]["servers"].as_array().map_or(0, Vec::len);
+        let is_done = workload["spec"]["replicas"] == bound
+            && status["readyReplicas"] == bound
+            && status["observedGeneration"] == workload["metadata"]["generation"]
+            && balancer["status"]["draining"].is_null();
+        match (is_done, u64::try_from(rows), u64::try_from(servers)) {
+            (true, Ok(rows), Ok(servers)) if rows == bound && servers == bound => Ok(workload),
+            _ => Err(format!("{status} {}", balancer["status"])),
+        }
+    })
+    .await;
+    let decided = &workload["status"]["autoscale"];
+    let changes = decided["changes"].as_array().map_or(0, Vec::len);
+    assert_eq!(
+        (changes, &decided["manualUntil"]),
+        (1, &Value::Null),
+        "{what}: {decided:#}"
+    );
+    clients.were_served(&what, &stage.front).await;
+    let count = |replicas: u64| usize::try_from(replicas).expect("few");
+    stage
+        .happened(
+            &what,
+            &[
+                ("create", count(most)),
+                ("start", count(most)),
+                ("destroy", count(most - bound)),
+            ],
+        )
+        .await;
+}
+
 /// Between any two steps of bringing other servers to nginx, within the command that does it, and of storing that it was
 /// done.
 const BALANCER: [&str; 9] = [
@@ -299,5 +352,14 @@ async fn dying_between_any_two_steps_of_healing_restarts_once_i1_i2_i8() {
         .chain(BALANCER)
         .filter(|point| is_asked_for(point));
     let walked = futures::stream::iter(points).map(healing_dies_at);
+    walked.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dying_between_a_decision_of_autoscaling_and_its_replicas_makes_the_change_once_i1_i2() {
+    let points = ["autoscale/before-replicas", "autoscale/after-replicas"];
+    let walked = points.into_iter().filter(|point| is_asked_for(point));
+    let walked = walked.flat_map(|point| [(point, REPLICAS + 1), (point, REPLICAS - 1)]);
+    let walked = futures::stream::iter(walked).map(autoscaling_dies_at);
     walked.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
