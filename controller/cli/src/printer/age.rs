@@ -31,6 +31,14 @@ pub(crate) fn when(time: Time, now: Time) -> String {
     format!("{} ({} ago)", stamp(time), age(time.age(now)))
 }
 
+/// `2026-01-31 12:00:00Z (in 5m)`: when something ends.
+pub(crate) fn until(end: Time, now: Time) -> String {
+    match end > now {
+        true => format!("{} (in {})", stamp(end), age(now.age(end))),
+        false => when(end, now),
+    }
+}
+
 /// `2026-01-31 12:00:00Z`.
 pub(crate) fn stamp(time: Time) -> String {
     time.0.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
@@ -85,6 +93,8 @@ mod tests {
         let later: Time = "2026-01-31T12:05:00Z".parse().unwrap();
         assert_eq!(clock(time), "12:00:00.123");
         assert_eq!(when(time, later), "2026-01-31 12:00:00Z (4m59s ago)");
+        assert_eq!(until(later, time), "2026-01-31 12:05:00Z (in 4m59s)");
+        assert_eq!(until(time, later), when(time, later));
         assert_eq!(span(Duration::from_millis(340)), "340ms");
         assert_eq!(span(Duration::from_millis(1250)), "1.25s");
     }

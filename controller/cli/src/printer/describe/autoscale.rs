@@ -4,7 +4,7 @@ use aegis_api::Time;
 use aegis_api::workload::autoscale::{Autoscale, AutoscaleStatus, SelectPolicy};
 
 use super::sheet::Sheet;
-use crate::printer::age::when;
+use crate::printer::age::{until, when};
 use crate::printer::columns::aligned;
 use crate::text;
 
@@ -47,7 +47,7 @@ pub(super) fn status(sheet: &mut Sheet, spec: Option<&Autoscale>, status: &Autos
             .held
             .as_ref()
             .and_then(|held| held.until)
-            .map(|at| when(at, now)),
+            .map(|at| until(at, now)),
     );
     if let (Some(lowest), Some(highest)) = (status.lowest_in_window, status.highest_in_window) {
         let windows = format!("{lowest} at least to scale out, {highest} at most to scale in");

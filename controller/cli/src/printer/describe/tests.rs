@@ -192,3 +192,38 @@ fn an_entry_of_the_runbook_shows_how_its_fix_turned_out() {
     });
     insta::assert_snapshot!(describe(&object, None, &[], now()));
 }
+
+#[test]
+fn an_autoscaled_workload_shows_targets_current_and_desired_numbers_windows_and_why() {
+    let object = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "Workload",
+        "metadata": {"name": "shop", "generation": 7, "creationTimestamp": "2026-01-31T12:00:00Z"},
+        "spec": {"template": {"image": "shop:3"}, "replicas": 4, "autoscale": {
+            "min": 2, "max": 10, "scaleUpWindow": "10s", "scaleDown": {"selectPolicy": "Disabled"},
+            "targets": [{"metric": "RequestsPerSecond", "value": 40}, {"metric": "InFlight", "value": 8},
+                {"metric": "External", "value": 5, "url": "http://queue/length"}],
+            "schedule": [{"start": "0 8 * * *", "end": "0 18 * * *", "min": 4}]}},
+        "status": {"observedGeneration": 7, "replicas": 4, "readyReplicas": 3, "updatedReplicas": 4, "revision": "aabbccddee",
+            "autoscale": {
+                "current": 4, "desired": 4, "wanted": 6, "min": 4, "max": 10, "serving": 3,
+                "decision": "ManualHold", "since": "2026-01-31T12:05:00Z",
+                "message": "a person set 4 replicas: held until 2026-01-31T12:15:00Z (holdAfterManual)",
+                "lowestInWindow": 5, "highestInWindow": 7,
+                "held": {"by": "Manual", "until": "2026-01-31T12:15:00Z", "message": "a person set 4 replicas"},
+                "manualUntil": "2026-01-31T12:15:00Z",
+                "saturation": {"requestsPerSecond": 61.25, "at": "2026-01-31T12:01:00Z"},
+                "targets": [
+                    {"metric": "RequestsPerSecond", "target": 40, "current": 230, "desired": 6,
+                        "message": "RequestsPerSecond 230, of 40 a replica needs 6"},
+                    {"metric": "InFlight", "target": 8, "current": 12.5, "desired": 4, "message": "InFlight 12.5, of 8 a replica"},
+                    {"metric": "External", "target": 5, "lostSince": "2026-01-31T12:09:00Z",
+                        "message": "External cannot be measured: targets[2].url: it answers \"\u{1b}[2J\", not a number of 0 or more"}],
+                "changes": [
+                    {"at": "2026-01-31T12:02:00Z", "generation": 4, "from": 2, "to": 6},
+                    {"at": "2026-01-31T12:04:00Z", "generation": 5, "from": 6, "to": 5}]},
+            "conditions": [{"type": "AutoscalingActive", "status": "False", "reason": "ManualHold",
+                "message": "a person set 4 replicas: held until 2026-01-31T12:15:00Z (holdAfterManual)",
+                "lastTransitionTime": "2026-01-31T12:05:00Z"}]},
+    });
+    insta::assert_snapshot!(describe(&object, None, &[], now()));
+}
