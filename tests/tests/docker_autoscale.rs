@@ -217,6 +217,32 @@ impl Stage {
         self.until("its replicas are held", is_held).await;
     }
 
+    /// The recorded signals of the ramp, by its own spec and by another, that nothing is changed by.
+    async fn what_was_recorded_can_be_tried_out(&self) {
+        let target = format!("workload/{}", self.name);
+        let own = self
+            .controller
+            .ctl()
+            .ok(&["autoscale", "simulate", &target])
+            .await;
+        println!("{own}");
+        let rows = |of: &str, word: &str| of.lines().filter(|line| line.contains(word)).count();
+        assert!(
+            rows(&own, "ScaledOut") > 0 && own.contains("of 12 a replica needs"),
+            "{own}"
+        );
+        let tried = self.world.file("tried.yaml", &tried(&self.name, 2));
+        let tried = tried.display().to_string();
+        let other = self
+            .controller
+            .ctl()
+            .ok(&["autoscale", "simulate", &target, "-f", &tried])
+            .await;
+        assert!(other.contains("1 to 2 replicas"), "{other}");
+        let workload = self.api().object("workloads", &self.name).await;
+        assert_eq!(workload.unwrap_or_default()["spec"]["autoscale"]["max"], NEEDED);
+    }
+
     async fn is_reported(&self) {
         let events = self.api().events("Workload", &self.name).await;
         let said = |reason: &str| events.iter().any(|event| event["reason"] == reason);
@@ -303,6 +329,118 @@ fn trace(seen: &[Arrived], changes: &[ScaleChange], began: jiff::Timestamp) -> V
     rows.collect()
 }
 
+/// A manifest with another number of most replicas.
+fn tried(name: &str, max: u32) -> String {
+    format!(
+        "apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata: {{name: {name}}}\nspec:\n  template: {{image: tried}}\n  \
+         autoscale: {{min: 1, max: {max}, scaleDownWindow: 10s, targets: [{{metric: RequestsPerSecond, value: 12}}]}}\n"
+    )
+}
+
+/// `aegisctl autoscale simulate` beside a real controller, on signals of one's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_autoscaling_would_have_done_is_answered_and_nothing_is_changed_by_it() {
+    let world = World::new().await;
+    let controller = world.controller().start().await;
+    let name = world.name("web");
+    let mut workload = manifests::templated(&name, world.network(), 1, &json!({}));
+    workload["spec"]["autoscale"] = json!({"min": 1, "max": 4, "scaleDownWindow": "10s",
+        "targets": [{"metric": "RequestsPerSecond", "value": 10}]});
+    controller.api().apply(&workload).await;
+    controller.api().workload_ready(&name, 1).await;
+    let row =
+        |at: u32, rate: u32| format!("{{\"at\": {at}, \"replicas\": 1, \"requestsPerSecond\": {rate}}}");
+    let rows = |rates: &[u32]| -> String {
+        let rows: Vec<String> = (0_u32..)
+            .zip(rates)
+            .map(|(step, rate)| row(step * 5, *rate))
+            .collect();
+        rows.join("\n")
+    };
+    let file = |name: &str, text: &str| world.file(name, text).display().to_string();
+    let trace = file("trace.jsonl", &rows(&[8, 30, 90, 90, 8, 8, 8, 8]));
+    let target = format!("workload/{name}");
+    let ctl = controller.ctl();
+    let ran = async |more: &[&str]| {
+        let mut args = vec!["autoscale", "simulate"];
+        args.extend(more);
+        ctl.run(&args).await
+    };
+    // Its own spec: 30 a second need 3, 90 more than may be; 8 a second need one, once 10 s have passed since more were needed.
+    let own = ran(&[&target, "--trace", &trace]).await;
+    assert_eq!(own.code, 0, "{own:?}");
+    let lines: Vec<Vec<&str>> = own
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let decided = |at: &str| {
+        let row = lines.iter().find(|line| line.first() == Some(&at));
+        row.map(|line| (line[2], line[4], line[5], line[6]))
+            .unwrap_or_default()
+    };
+    assert_eq!(decided("5"), ("1", "3", "3", "ScaledOut"), "{}", own.stdout);
+    assert_eq!(decided("10"), ("3", "9", "4", "ScaledOut"), "{}", own.stdout);
+    assert_eq!(decided("15"), ("4", "9", "4", "AtMaximum"), "{}", own.stdout);
+    assert_eq!(decided("20"), ("4", "1", "4", "Stabilizing"), "{}", own.stdout);
+    assert_eq!(decided("25"), ("4", "1", "1", "ScaledIn"), "{}", own.stdout);
+    assert!(
+        own.stdout
+            .contains("RequestsPerSecond 30, of 10 a replica needs 3")
+            && own
+                .stdout
+                .contains("Scaled out 2 times and in 1 times, turned 1 times; 1 to 4 replicas"),
+        "{}",
+        own.stdout
+    );
+    // Another one, with the workload and without.
+    let manifest = file("tried.yaml", &tried(&name, 2));
+    for what in [
+        &[target.as_str(), "-f", &manifest, "--trace", &trace][..],
+        &["-f", &manifest, "--trace", &trace],
+    ] {
+        let other = ran(what).await;
+        assert!(other.stdout.contains("; 1 to 2 replicas"), "{what:?}: {other:?}");
+    }
+    // What cannot be tried is named.
+    let backwards = file("backwards.jsonl", &format!("{}\n{}", row(5, 1), row(5, 1)));
+    let unknown = file("unknown.jsonl", "{\"at\": 0, \"rps\": 4}");
+    let empty = file(
+        "none.yaml",
+        "apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata: {name: a}\nspec: {container: a}\n",
+    );
+    let bad = file("bad.yaml", &tried(&name, 2).replace("min: 1", "min: 0"));
+    for (what, words) in [
+        (&["workload/none", "--trace", &trace][..], "\"none\" not found"),
+        (
+            &[&target, "--trace", &backwards],
+            "trace: rows must be in order of time: 5 follows 5",
+        ),
+        (&[&target, "--trace", &unknown], "line 1: unknown field `rps`"),
+        (
+            &[&target, "-f", &empty, "--trace", &trace],
+            "no manifest in it has spec.autoscale",
+        ),
+        (&[&target, "-f", &bad, "--trace", &trace], "autoscale.min: "),
+        (&["-f", &manifest], "<WORKLOAD>"),
+    ] {
+        let refused = ran(what).await;
+        assert!(
+            refused.code != 0 && refused.stderr.contains(words),
+            "{what:?}: {refused:?}"
+        );
+    }
+    let after = controller
+        .api()
+        .object("workloads", &name)
+        .await
+        .unwrap_or_default();
+    assert_eq!(
+        (&after["spec"]["replicas"], &after["spec"]["autoscale"]["max"]),
+        (&json!(1), &json!(4))
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_growing_load_is_answered_by_more_replicas_before_clients_notice_and_fewer_once_it_has_gone() {
     let stage = Stage::new().await;
@@ -349,5 +487,6 @@ async fn a_growing_load_is_answered_by_more_replicas_before_clients_notice_and_f
     was_noticed_by_no_client(&seen);
     it_did_not_flap(&shrunk, began);
     stage.is_reported().await;
+    stage.what_was_recorded_can_be_tried_out().await;
     stage.a_person_s_number_is_held().await;
 }
