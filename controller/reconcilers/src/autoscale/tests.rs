@@ -3,12 +3,13 @@
 use aegis_api::audit::Actor;
 use aegis_api::condition;
 use aegis_api::meta::ANNOTATION_PROTECTED;
-use aegis_api::signals::Outcome;
+use aegis_api::signals::{Outcome, Sample};
 use aegis_api::workload::Health;
 use aegis_api::{
     ConditionType, Incident, Kind as _, KindInfo, LoadBalancer, Reason, Workload, WorkloadStatus,
 };
 use aegis_docker_fake::FakeEngine;
+use aegis_planning::autoscale::simulate;
 use aegis_runtime::Part;
 use aegis_runtime::controller::Reconciler as _;
 use aegis_runtime::events::EventType;
@@ -505,4 +506,98 @@ async fn a_number_of_another_system_scales_and_its_loss_falls_back_with_the_fiel
     system.says(ok("20"));
     rig.advance(60).await;
     rig.until(|web| web.spec.replicas == 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_recorded_is_a_trace_of_which_the_same_is_decided_as_was() {
+    let rig = rig().await;
+    let (context, traffic) = (&rig.context, rig.context.samples.traffic());
+    while context.clock.now().unix_seconds() % 60 != 0 {
+        rig.advance(1).await;
+    }
+    let begun = context.clock.now().unix_seconds();
+    // Ten minutes of 15 a second by two replicas, and ten of 45.
+    for secs in 0..1200 {
+        let end = context.clock.now();
+        let rate = if secs < 600 { 15 } else { 45 };
+        (0..rate).for_each(|_| traffic.count("web", end, Outcome::Answered, 20));
+        if secs % 3 == 0 {
+            let sample = Sample {
+                at: end,
+                cpu_percent: Some(if secs < 600 { 20.0 } else { 60.0 }),
+                throttled_percent: None,
+                memory_bytes: 64 << 20,
+                memory_limit_bytes: 0,
+                net_rx_bytes: 0,
+                net_tx_bytes: 0,
+                pids: 1,
+                pids_limit: 0,
+            };
+            let readings = [("web-replica-1", sample), ("web-replica-2", sample)];
+            context.samples.history().add(end, readings);
+            let _ = context.samples.history().finished(end);
+            let _ = traffic.finished(end);
+        }
+        rig.advance(1).await;
+    }
+    let rows = super::trace::recorded(context, &rig.web()).await;
+    let pairs = rows.iter().zip(rows.iter().skip(1));
+    assert!(pairs.clone().all(|(row, next)| row.at < next.at), "{rows:#?}");
+    let steps: Vec<i64> = pairs.map(|(row, next)| next.at - row.at).collect();
+    assert!(steps.iter().all(|step| *step <= 60), "{steps:?}");
+    assert!(
+        steps.ends_with(&[15; 50]),
+        "the last minutes are closer: {steps:?}"
+    );
+    // Whatever was kept by the minute is spread over rows of a minute.
+    for row in &rows {
+        let rate = if row.at <= begun + 600 { 15.0 } else { 45.0 };
+        assert_eq!(
+            row.requests_per_second,
+            Some(rate),
+            "{} s: {row:?}",
+            row.at - begun
+        );
+    }
+    let calm = rows.iter().find(|row| row.at >= begun + 300).unwrap();
+    let busy = rows.last().unwrap();
+    for (row, rate, in_flight, cpu) in [(calm, 15.0, 0.3, 20.0), (busy, 45.0, 0.9, 60.0)] {
+        assert_eq!(
+            (
+                row.replicas,
+                row.requests_per_second,
+                row.in_flight,
+                row.cpu_percent,
+                row.error_percent
+            ),
+            (2, Some(rate), Some(in_flight), Some(cpu), Some(0.0)),
+            "{row:?}"
+        );
+        assert!(
+            row.p95_milliseconds
+                .is_some_and(|millis| (16.0..=25.0).contains(&millis)),
+            "{row:?}"
+        );
+    }
+    let spec = rig.web().spec.autoscale.clone().unwrap();
+    let moments: Vec<i64> = rows.iter().map(|row| row.at).collect();
+    let mut rows = rows.into_iter();
+    let start_up = aegis_api::Duration::from_secs(5);
+    let summary = simulate(&spec, 2, start_up, moments, |_, _| rows.next().unwrap());
+    let said: Vec<_> = summary
+        .rows
+        .iter()
+        .map(|row| (row.desired, row.message.as_str()))
+        .collect();
+    assert_eq!((summary.outs, summary.ins, summary.most), (1, 0, 5), "{said:?}");
+    assert!(
+        said.contains(&(5, "RequestsPerSecond 45, of 10 a replica needs 5")),
+        "{said:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_workload_of_which_nothing_was_recorded_there_is_no_trace() {
+    let rig = rig().await;
+    assert_eq!(super::trace::recorded(&rig.context, &rig.web()).await, []);
 }

@@ -1,5 +1,5 @@
-//! What is recorded of a workload, as a trace that autoscaling can be tried on: a day by the minute, and the last quarter of an
-//! hour closer. Reads only.
+//! What is recorded of a workload, as a trace that autoscaling can be tried on: a day by the minute, and the last fourteen minutes
+//! closer. Reads only.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,12 @@ use aegis_planning::autoscale::cores;
 
 use crate::context::Context;
 
-/// Seconds of a row of the last quarter of an hour, and of one before.
+/// Seconds of a row of the last minutes, and of one before.
 const CLOSE: i64 = 15;
 const FAR: i64 = 60;
-/// How long rows are close.
-const CLOSE_FOR: i64 = 15 * 60;
+/// How long rows are close: a minute less than signals are kept closer than by the minute, since the last row may end up to a minute
+/// ago. A minute that is kept as one would be all in the first of its rows, and the others be empty.
+const CLOSE_FOR: i64 = 14 * 60;
 const DAY: i64 = 24 * 3600;
 
 /// The recorded signals, oldest first; empty where nothing was recorded.
