@@ -359,6 +359,44 @@ async fn selectors_select_and_nonsense_is_a_bad_request() {
 }
 
 #[tokio::test]
+async fn the_scale_of_what_is_autoscaled_warns_how_long_that_holds_and_zero_at_least_is_refused() {
+    let server = Server::start().await;
+    let web = |min: u32| {
+        json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": "web"},
+            "spec": {"template": {"image": "a"}, "autoscale": {"min": min, "max": 4,
+                "targets": [{"metric": "Cpu", "percent": 50}]}}})
+    };
+    let refused = server.ask("POST", BASE, Some(web(0))).await;
+    assert_eq!(refused.code, 422, "{}", refused.text);
+    for words in [
+        "spec.autoscale.min",
+        "must be 1 or more",
+        "autoscaling to zero is not offered",
+    ] {
+        assert!(refused.text.contains(words), "{words}: {}", refused.text);
+    }
+    assert_eq!(server.ask("POST", BASE, Some(web(1))).await.code, 201);
+    let scale = format!("{BASE}/web/scale");
+    for (replicas, words) in [
+        (3, "3 are held for 10m, until "),
+        (
+            9,
+            "9 are outside of spec.autoscale's 1 to 4, so 4 are held for 10m",
+        ),
+        (0, "with 0 replicas that is switched off"),
+    ] {
+        let body = json!({"spec": {"replicas": replicas}}).to_string();
+        let answer = patch(&server, MERGE, &scale, &body).await;
+        assert_eq!(answer.code, 200, "{}", answer.text);
+        let warning = answer.headers.get("warning").map(|value| value.to_str().unwrap());
+        assert!(
+            warning.is_some_and(|warning| warning.starts_with("299 - ") && warning.contains(words)),
+            "{replicas}: {warning:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn status_is_the_controller_s_and_scale_changes_replicas_only() {
     let server = with(&["web"]).await;
     let status = format!("{BASE}/web/status");
