@@ -61,6 +61,19 @@ impl Digest {
         }
     }
 
+    /// Adds what an earlier one has; of an incident that is in both, the last stage is that of this one.
+    pub(crate) fn merge(&mut self, earlier: &Self) {
+        for (uid, (subject, stage)) in &earlier.incidents {
+            let messages = earlier.repeated.get(uid).copied().unwrap_or(1);
+            let last = self.incidents.get(uid).map_or(*stage, |(_, last)| *last);
+            for _ in 0..messages {
+                self.add(uid, subject, last);
+            }
+        }
+        self.others = self.others.saturating_add(earlier.others);
+        self.messages = self.messages.saturating_add(earlier.others);
+    }
+
     /// Takes out what is about subjects of which the time has come, and with them what is counted together.
     pub(crate) fn take(&mut self, is_due: impl Fn(&str) -> bool) -> Self {
         let (due, stays) = std::mem::take(&mut self.incidents)
@@ -175,6 +188,20 @@ mod tests {
         assert!(digest.holds("b") && !digest.holds("a"));
         assert_eq!(digest.take(|_| true).messages(), 2);
         assert!(digest.is_empty());
+    }
+
+    #[test]
+    fn what_is_put_back_is_counted_once_and_keeps_the_newer_stage() {
+        let (mut digest, mut earlier) = (Digest::default(), Digest::default());
+        for stage in [Stage::Received, Stage::Restarted] {
+            earlier.add("a", "web", stage);
+        }
+        earlier.add("b", "db", Stage::Received);
+        digest.add("a", "web", Stage::Resolved);
+        digest.merge(&earlier);
+        let words = digest.words();
+        assert!(words.contains("4 messages about 2 incidents"), "{words}");
+        assert!(words.contains("1 resolved, 0 failed, 1 still open"), "{words}");
     }
 
     #[test]

@@ -33,6 +33,9 @@ struct Contents {
     /// What was folded and not reported yet.
     #[serde(default, skip_serializing_if = "Digest::is_empty")]
     digest: Digest,
+    /// What is being reported: folded again if that does not succeed.
+    #[serde(default, skip_serializing_if = "Digest::is_empty")]
+    reporting: Digest,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -91,11 +94,13 @@ impl Ledger {
                 Contents::default()
             }
         };
-        Self {
+        let mut ledger = Self {
             path: Some(path),
             contents,
             dirty: false,
-        }
+        };
+        ledger.fold_again();
+        ledger
     }
 
     /// Whether the incident is known; otherwise it is noted, as one of which nothing has been posted.
@@ -170,6 +175,27 @@ impl Ledger {
     pub(crate) fn digest_mut(&mut self) -> &mut Digest {
         self.dirty = true;
         &mut self.contents.digest
+    }
+
+    /// What `take` takes out of the digest is being reported from now on.
+    pub(crate) fn take_folded(&mut self, take: impl FnOnce(&mut Digest) -> Option<Digest>) -> Option<Digest> {
+        let taken = take(&mut self.contents.digest)?;
+        self.contents.reporting.merge(&taken);
+        self.dirty = true;
+        Some(taken)
+    }
+
+    /// What was being reported is.
+    pub(crate) fn set_reported(&mut self) {
+        self.dirty |= !self.contents.reporting.is_empty();
+        self.contents.reporting = Digest::default();
+    }
+
+    /// What was being reported is not.
+    pub(crate) fn fold_again(&mut self) {
+        let unreported = std::mem::take(&mut self.contents.reporting);
+        self.dirty |= !unreported.is_empty();
+        self.contents.digest.merge(&unreported);
     }
 
     /// Nothing more will be posted about this incident.

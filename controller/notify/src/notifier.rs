@@ -35,6 +35,8 @@ use crate::stage::{Mark, news};
 const TRIES: u32 = 14;
 /// How long nothing is sent after the receiver itself refused.
 const REFUSED: Duration = Duration::from_secs(300);
+/// What a digest is about, in the log.
+const DIGEST: &str = "DIGEST";
 /// How long what waits is still sent at the end.
 const GRACE: Duration = Duration::from_secs(3);
 /// How often what is only received is saved, at most; what is sent is saved at once.
@@ -251,7 +253,10 @@ impl Notifier {
             Update::Silenced(incident) => {
                 if let Some(uid) = incident.metadata.uid.as_deref() {
                     // What is not said yet comes after the silence, if it is still so.
-                    self.outbox.withhold(uid, self.ledger.root(uid).is_some());
+                    if self.outbox.withhold(uid, self.ledger.root(uid).is_some()) {
+                        // They were tries of one that is gone, or cost another one a few more.
+                        self.tries = 0;
+                    }
                     self.refresh_root(uid, &incident, false);
                     self.journal.set_waiting(self.outbox.len());
                 }
@@ -367,10 +372,8 @@ impl Notifier {
             let gone = self.outbox.push(reply);
             self.overflowed(&gone);
         }
-        // Entries that become no message are settled at once, unless one before them still waits.
-        if let Some(mark) = passed
-            && self.outbox.newest(uid).is_none()
-        {
+        // Entries that become no message are settled at once, or with one before them that still waits.
+        if let Some(mark) = passed.and_then(|mark| self.outbox.pass(uid, mark)) {
             self.ledger.settle(uid, mark);
         }
         self.bury_if_stopped();
@@ -452,7 +455,7 @@ impl Notifier {
         }
         if self.tries >= TRIES {
             self.give_up(&front, &why);
-            self.done(front);
+            self.done(&front);
         }
     }
 
@@ -475,29 +478,32 @@ impl Notifier {
             _ => {
                 self.journal.count_failure();
                 self.give_up(&front, why);
-                self.done(front);
+                self.done(&front);
             }
         }
     }
 
     fn taken(&mut self, front: &Waiting, at: Option<MessageRef>) {
         self.journal.taken(&front.incident, front.about);
+        if front.about == DIGEST {
+            self.ledger.set_reported();
+        }
         self.bursts.posted(&front.uid);
         if let (Message::Root(_), Some(at)) = (&front.message, at) {
             let says = digest(&front.message);
             self.ledger.set_root(&front.uid, Root { at, says });
         }
-        self.done(front.clone());
+        self.done(front);
     }
 
     /// The message in front is settled, unless it was dropped or replaced meanwhile.
-    fn done(&mut self, front: Waiting) {
+    fn done(&mut self, front: &Waiting) {
         self.tries = 0;
-        if self.outbox.take(front.number).is_some()
-            && let Some(mark) = front.mark
-        {
+        // What was passed since it was sent is known of the one in the outbox.
+        let sent = self.outbox.take(front.number);
+        if let Some(mark) = sent.as_ref().and_then(Waiting::settled) {
             // Also after the last one: a repeat of the alert changes the incident once more.
-            self.ledger.settle(&front.uid, mark);
+            self.ledger.settle(&front.uid, mark.clone());
         }
         self.journal.set_waiting(self.outbox.len());
     }
@@ -508,7 +514,10 @@ impl Notifier {
         self.bury(waiting, why);
     }
 
-    fn bury(&self, waiting: &Waiting, why: &str) {
+    fn bury(&mut self, waiting: &Waiting, why: &str) {
+        if waiting.about == DIGEST {
+            self.ledger.fold_again();
+        }
         self.journal.gave_up(&waiting.incident, waiting.about, why);
         if !waiting.incident.is_empty() {
             (self.around.report)(self.destination.name(), &waiting.incident, why);
@@ -534,8 +543,8 @@ impl Notifier {
         for waiting in self.outbox.take_all() {
             self.bury(&waiting, &why);
             self.dropped += 1;
-            if let Some(mark) = waiting.mark {
-                self.ledger.settle(&waiting.uid, mark);
+            if let Some(mark) = waiting.settled() {
+                self.ledger.settle(&waiting.uid, mark.clone());
             }
         }
     }
@@ -586,7 +595,7 @@ impl Notifier {
             let message = self.destination.notice(&digest.words(), now);
             let gone = self.outbox.push(Waiting {
                 vital: true,
-                ..Waiting::new("", "DIGEST", message)
+                ..Waiting::new("", DIGEST, message)
             });
             self.overflowed(&gone);
         }
@@ -599,10 +608,12 @@ impl Notifier {
         let now = Instant::now();
         let (storm, wishes) = (self.storm.rages(now), &self.around.wishes);
         let is_quiet = |incident: &Arc<Incident>| wishes(incident).quiet;
-        let digest = self.ledger.digest_mut();
-        self.has_seen
-            .then(|| self.folds.take_due(digest, is_quiet, storm, now))
-            .flatten()
+        if !self.has_seen {
+            return None;
+        }
+        let folds = &mut self.folds;
+        self.ledger
+            .take_folded(|digest| folds.take_due(digest, is_quiet, storm, now))
     }
 
     fn remember_failure(&mut self, uid: &str, incident: &Arc<Incident>) {

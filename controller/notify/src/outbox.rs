@@ -24,6 +24,8 @@ pub(crate) struct Waiting {
     pub(crate) about: &'static str,
     /// What counts as posted once it is, or given up.
     pub(crate) mark: Option<Mark>,
+    /// An entry after that of which no message is made, and which counts as posted with it.
+    pub(crate) settles: Option<Mark>,
     /// Whether it reports the end, or asks somebody to act.
     pub(crate) vital: bool,
     /// What is sent.
@@ -41,10 +43,18 @@ impl Waiting {
             incident: String::new(),
             about,
             mark: None,
+            settles: None,
             vital: false,
             message,
             bytes,
         }
+    }
+}
+
+impl Waiting {
+    /// The last entry that is settled with it.
+    pub(crate) fn settled(&self) -> Option<&Mark> {
+        self.settles.as_ref().or(self.mark.as_ref())
     }
 }
 
@@ -149,11 +159,14 @@ impl Outbox {
 
     /// Drops what waits about an incident that people are to hear nothing of; `stands` where its own message is posted, which
     /// is kept true.
-    pub(crate) fn withhold(&mut self, uid: &str, stands: bool) {
+    /// Answers whether something did.
+    pub(crate) fn withhold(&mut self, uid: &str, stands: bool) -> bool {
+        let before = self.waiting.len();
         let stays =
             |waiting: &Waiting| waiting.uid != uid || (stands && matches!(waiting.message, Message::Root(_)));
         self.waiting.retain(stays);
         self.bytes = self.waiting.iter().map(|waiting| waiting.bytes).sum();
+        self.waiting.len() < before
     }
 
     /// Takes all of them.
@@ -162,10 +175,20 @@ impl Outbox {
         std::mem::take(&mut self.waiting).into()
     }
 
-    /// The newest entry of this incident that waits.
+    /// The newest entry of this incident that waits, or is settled with one that does.
     pub(crate) fn newest(&self, uid: &str) -> Option<&Mark> {
         let mut of = self.waiting.iter().rev().filter(|waiting| waiting.uid == uid);
-        of.find_map(|waiting| waiting.mark.as_ref())
+        of.find_map(Waiting::settled)
+    }
+
+    /// An entry behind the newest of this incident that waits is settled with that; answers it where none waits.
+    pub(crate) fn pass(&mut self, uid: &str, mark: Mark) -> Option<Mark> {
+        let mut of = self.waiting.iter_mut().rev().filter(|waiting| waiting.uid == uid);
+        let Some(newest) = of.find(|waiting| waiting.mark.is_some()) else {
+            return Some(mark);
+        };
+        newest.settles = Some(mark);
+        None
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -474,6 +474,70 @@ async fn a_storm_is_folded_and_its_messages_are_all_accounted_for() {
     assert_eq!(notifier.ledger.digest().messages(), notifier.journal.folded());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_storm_folds_behind_a_message_that_waits_is_folded_once_and_not_sent_later() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let mut notifier = driven(&server, around(), &folder).await;
+    notifier.receive(Update::Changed(warning("a", &STORY[..1]))).await;
+    for number in 0..60 {
+        let update = Update::Changed(warning(&number.to_string(), &STORY[..1]));
+        notifier.receive(update).await;
+    }
+    let before = notifier.journal.folded();
+    for _ in 0..3 {
+        notifier.receive(Update::Changed(warning("a", &STORY[..3]))).await;
+    }
+    let folded = notifier.journal.folded() - before;
+    assert!(folded > 0 && folded <= 2, "each entry once: {folded}");
+    // Its first message is delivered, the storm is over, and it changes once more.
+    while let Some(front) = notifier.outbox.first(|uid| uid != "a").cloned() {
+        notifier.deliver(front).await;
+    }
+    tokio::time::advance(Duration::from_secs(120)).await;
+    notifier.receive(Update::Changed(warning("a", &STORY[..3]))).await;
+    assert!(
+        notifier.outbox.subjects().all(|uid| uid != "a"),
+        "what was folded is not sent as well"
+    );
+}
+
+#[tokio::test]
+async fn a_digest_that_is_not_delivered_is_not_lost_and_none_is_written_for_nothing() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let is_quiet = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let mut notifier = driven(&server, quiet(&is_quiet), &folder).await;
+    notifier.receive(Update::All(vec![warning("a", &STORY)])).await;
+    notifier.think(now()).await;
+    let file = || {
+        let entry = std::fs::read_dir(folder.path()).unwrap().next();
+        entry.map(|entry| entry.unwrap().metadata().unwrap().modified().unwrap())
+    };
+    let written = file();
+    assert!(written.is_some());
+    notifier.think(now()).await;
+    assert_eq!(file(), written, "nothing has changed");
+    is_quiet.store(false, std::sync::atomic::Ordering::SeqCst);
+    notifier.think(now()).await;
+    assert_eq!(notifier.outbox.len(), 1, "the digest waits");
+    // It ends before it is sent.
+    let mut notifier = driven(&server, quiet(&is_quiet), &folder).await;
+    notifier.receive(Update::All(vec![warning("a", &STORY)])).await;
+    notifier.think(now()).await;
+    let front = notifier.outbox.first(|_| false).cloned().expect("again");
+    notifier.give_up(&front, "no");
+    notifier.done(&front);
+    notifier.think(now()).await;
+    let front = notifier.outbox.first(|_| false).cloned().expect("once more");
+    notifier.deliver(front).await;
+    notifier.think(now()).await;
+    assert_eq!(notifier.outbox.len(), 0);
+    let posts = posts(&server, 1).await;
+    assert!(
+        posts[0].contains("messages about 1 incidents were folded"),
+        "{posts:?}"
+    );
+}
+
 #[tokio::test]
 async fn what_waits_when_a_silence_begins_is_not_sent_and_comes_after_it_if_it_is_still_so() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
