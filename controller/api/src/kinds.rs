@@ -319,7 +319,6 @@ fn decode<K: Kind>(mut object: Value, defaults: &Defaults) -> Result<AnyKind, Ve
     }
 }
 
-/// The object schema with what every object has besides spec and status.
 fn schema(crd: &CustomResourceDefinition) -> Value {
     let version = crd.spec.versions.first();
     let schema = version
@@ -330,6 +329,7 @@ fn schema(crd: &CustomResourceDefinition) -> Value {
         .unwrap_or_default()
 }
 
+/// The object schema with what every object has besides spec and status.
 fn with_meta(mut schema: Value) -> Value {
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties.insert("apiVersion".to_owned(), serde_json::json!({"type": "string"}));

@@ -51,7 +51,7 @@ const SOURCES: [Source; 19] = [
     // Command lines: --token X, --db-password X, --requirepass X; and curl's -u user:password.
     (
         concat!(
-            r"(?i)(?P<keep>(?:^|[\s\x22'\[,(])--?(?:[a-z0-9]+[_-])*(?:token|pass(?:word|wd|phrase)?|requirepass|masterauth|secret|(?:api|access|secret|private)[_-]?key|oauth2-bearer)",
+            r"(?i)(?P<keep>(?:^|[\s\x22'\[,(\x80-\xFF])--?(?:[a-z0-9]+[_-])*(?:token|pass(?:word|wd|phrase)?|requirepass|masterauth|secret|(?:api|access|secret|private)[_-]?key|oauth2-bearer)",
             r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*'))",
             r"(?P<secret>[^\s\x22'\-][^\s\x22',\]]*)",
         ),
@@ -141,7 +141,7 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     let compiled = SOURCES.iter().filter_map(|(source, only_if)| {
         // Bytes: what Unicode calls a letter or a space makes an automaton ten times as large, and secrets are ASCII. What is
         // found begins and ends at ASCII characters, or where the text does.
-        let mut regex = RegexBuilder::new(source);
+        let mut regex = RegexBuilder::new(&with_all_spaces(source));
         let regex = regex.unicode(false).size_limit(COMPILED).dfa_size_limit(SEARCHED);
         let regex = regex.build().ok()?;
         Some(Pattern {
@@ -151,6 +151,32 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     });
     compiled.collect()
 });
+
+/// The spaces of Unicode beside those of ASCII, as bytes: people and layouts put them where others put a blank.
+const SPACE: &str =
+    r"(?:\s|\xC2[\x85\xA0]|\xE1\x9A\x80|\xE2(?:\x80[\x80-\x8A\xA8\xA9\xAF]|\x81\x9F)|\xE3\x80\x80)";
+
+/// A pattern in which each `\s` outside of a class stands for any space.
+fn with_all_spaces(source: &str) -> String {
+    let (mut pattern, mut in_class) = (String::new(), false);
+    let mut characters = source.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some('s') if !in_class => pattern.push_str(SPACE),
+                escaped => {
+                    pattern.push('\\');
+                    pattern.extend(escaped);
+                }
+            },
+            _ => {
+                in_class = (in_class || character == '[') && character != ']';
+                pattern.push(character);
+            }
+        }
+    }
+    pattern
+}
 
 /// How often a text is gone through: taking one secret out may show another, such as what followed a torn quote.
 const PASSES: usize = 8;
@@ -349,8 +375,13 @@ pub fn tail(text: &str, chars: usize) -> &str {
     let head = rest.get(..most).unwrap_or_default();
     let begins = head
         .find('\n')
-        .or_else(|| head.find(char::is_whitespace))
-        .map_or(most, |at| at + 1);
+        .map(|at| at + 1)
+        .or_else(|| {
+            let space = |(_, character): &(usize, char)| character.is_whitespace();
+            let (at, character) = head.char_indices().find(space)?;
+            Some(at + character.len_utf8())
+        })
+        .unwrap_or(most);
     let rest = rest.get(begins..).unwrap_or_default();
     // The end of a key whose beginning was cut off: that, too, would not be known as one.
     let end = rest

@@ -23,7 +23,11 @@ fn letters_of_other_alphabets_stay_whole_around_a_secret_and_go_whole_with_it() 
         ),
         ("Cookie: ключ=значение\u{a0}конец", "Cookie: [redacted]"),
         ("curl -u имя:тайна https://x", "curl -u имя:[redacted] https://x"),
-        ("--token\u{2003}тайна", "--token\u{2003}тайна"),
+        ("--token\u{2003}тайна", "--token\u{2003}[redacted]"),
+        ("\u{3000}--password тайна", "\u{3000}--password [redacted]"),
+        ("password\u{a0}: hunter2", "password\u{a0}: [redacted]"),
+        ("token\u{202f}=\u{205f}x1", "token\u{202f}=\u{205f}[redacted]"),
+        ("Bearer\u{a0}abc123def", "Bearer\u{a0}[redacted]"),
     ] {
         assert_eq!(redact(text), expected, "{text}");
     }
