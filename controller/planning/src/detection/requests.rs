@@ -54,7 +54,8 @@ pub(super) fn errors(signals: &WorkloadSignals<'_>, percent: f64) -> Finding {
                 cancelled(&sum)
             );
             let chance = least_beyond(f64::from(sum.answered) * percent / 100.0 * WELL);
-            above(failed, percent, f64::from(sum.errors) >= chance, words)
+            let surely = f64::from(sum.errors) >= chance || was_known(signals);
+            above(failed, percent, surely, words)
         }
         Err(why) => why,
     }
@@ -72,10 +73,20 @@ pub(super) fn latency(signals: &WorkloadSignals<'_>, millis: f64) -> Finding {
             // Whether as many as are no chance are as slow: the fastest of them.
             let chance = (least_beyond(answered * SLOW_PART * WELL) - 0.5) / answered;
             let surely = sum.quantile((1.0 - chance).clamp(0.0, 1.0 - SLOW_PART));
-            above(slow, millis, surely.is_some_and(|surely| surely >= millis), words)
+            let surely = surely.is_some_and(|surely| surely >= millis) || was_known(signals);
+            above(slow, millis, surely, words)
         }
         Err(why) => why,
     }
+}
+
+/// How long after an action what it was done about counts as known: there, chance would have to bring it about again.
+const KNOWN_FOR: std::time::Duration = std::time::Duration::from_secs(5 * 60);
+
+fn was_known(signals: &WorkloadSignals<'_>) -> bool {
+    signals
+        .acted_at
+        .is_some_and(|acted| acted.age(signals.now) < KNOWN_FOR)
 }
 
 /// Whether a value is at its bound or above; what may be so by chance is not known to be.

@@ -296,6 +296,21 @@ fn requests_are_judged_from_twenty_on_and_what_is_not_counted_is_unknown() {
         assert_eq!(errors.evaluate(&signals).verdict, bad, "{spans:?}");
         assert_eq!(slow.evaluate(&signals).verdict, late, "{spans:?}");
     }
+    // What was seen before an action needs no proof that it is no chance.
+    let spans = [span(1, 10, 3), span(0, 3, 2000), span(0, 36, 3)];
+    for (acted, bad, late) in [
+        (None, Unknown, Unknown),
+        (Some(-60), True, True),
+        (Some(-301), Unknown, Unknown),
+    ] {
+        let signals = WorkloadSignals {
+            requests: Some(&spans),
+            acted_at: acted.map(at),
+            ..workload(0, &[])
+        };
+        assert_eq!(errors.evaluate(&signals).verdict, bad, "{acted:?}");
+        assert_eq!(slow.evaluate(&signals).verdict, late, "{acted:?}");
+    }
     // Clients that go away are neither: they make no ratio better or worse, and are named.
     let mut cancelled = span(4, 46, 3);
     (0..50).for_each(|_| cancelled.count(Outcome::Cancelled, 60_000));
