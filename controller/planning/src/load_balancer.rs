@@ -13,7 +13,6 @@ pub mod idle;
 pub mod membership;
 pub mod neighbours;
 pub mod observed;
-pub mod old_workers;
 pub mod plan;
 pub mod receipts;
 pub mod render;

@@ -84,7 +84,7 @@ pub struct Observed {
     pub installed: bool,
     /// Where the containers are that nginx serves or could serve.
     pub endpoints: Endpoints,
-    /// nginx's workers; read only while a drain is open, or after some reloads.
+    /// nginx's workers; read only while a drain is open.
     pub workers: Option<Vec<Worker>>,
     /// The backends' Workloads, in the order of the backends; `None` where there is no such Workload.
     pub workloads: Vec<Option<Arc<Workload>>>,

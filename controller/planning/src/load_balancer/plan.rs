@@ -11,7 +11,7 @@ use aegis_api::{ContainerId, LoadBalancerStatus, Time};
 use super::observed::{Worker, last_good};
 use super::render::{RenderError, Rendered, render};
 use super::validate::ValidatedLoadBalancer;
-use super::{down, old_workers, receipts, stream};
+use super::{down, receipts, stream};
 
 /// Why there is nothing to bring to nginx.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +59,6 @@ pub struct Prepared {
     pub receipts: Vec<DrainReceipt>,
     pub releases: Vec<Release>,
     pub look_again: Option<Duration>,
-    /// Why servers that could join do not yet, human-readable: nginx keeps what it serves.
-    pub put_off: Option<String>,
 }
 
 impl Prepared {
@@ -133,12 +131,7 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
         }
         (Some(rendered), _) => Step::Configure(rendered.clone()),
     };
-    let wait = match &step {
-        Step::Configure(rendered) => old_workers::wait(balancer, rendered, &servers),
-        Step::Nothing => None,
-    };
     let waits = [
-        wait,
         draining
             .iter()
             .chain(&leaving)
@@ -148,7 +141,7 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
         balancer.next_weights,
         receipts::look_again(&balancer.counted, &receipts, balancer.grace, balancer.now),
     ];
-    let prepared = Prepared {
+    Ok(Prepared {
         releases: released.map(release).collect(),
         look_again: waits.into_iter().flatten().min(),
         rendered,
@@ -157,26 +150,7 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
         draining,
         leaving,
         receipts,
-        put_off: None,
-    };
-    Ok(match wait {
-        Some(_) => put_off(balancer, prepared),
-        None => prepared,
     })
-}
-
-/// The same without what would have to be loaded.
-fn put_off(balancer: &ValidatedLoadBalancer, prepared: Prepared) -> Prepared {
-    let before = &balancer.before;
-    let joining = prepared.servers.len().saturating_sub(before.servers.len());
-    let old = old_workers::count(balancer.workers.as_deref().unwrap_or_default());
-    Prepared {
-        step: Step::Nothing,
-        rendered: last_good(before),
-        servers: before.servers.clone(),
-        put_off: Some(old_workers::words(joining, old)),
-        ..prepared
-    }
 }
 
 fn rendered(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Unplanned> {
@@ -249,7 +223,6 @@ pub(super) fn without_strays(before: &LoadBalancerStatus, good: Rendered, strays
         receipts: Vec::new(),
         releases: Vec::new(),
         look_again: None,
-        put_off: None,
     }
 }
 

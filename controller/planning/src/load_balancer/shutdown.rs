@@ -9,6 +9,8 @@ use super::neighbours::Texts;
 use super::syntax::{End, directives};
 
 const DIRECTIVE: &str = "worker_shutdown_timeout";
+/// When nginx is asked what it has.
+const READ: &str = "it was read with the last change of more than servers, and is with the next";
 /// What the nginx of the stack has.
 const OURS: &str = "10m";
 /// What nginx takes it for where it is not said.
@@ -45,13 +47,13 @@ pub(crate) fn advice(spec: &LoadBalancerSpec, said: &str) -> Option<String> {
     if timeout.is_zero() {
         return Some(format!(
             "nginx has no {DIRECTIVE}: a connection that stays open keeps the worker of before and its memory for as long, and each \
-             reload may add some: add `{DIRECTIVE} {OURS};` to {main}, outside of all blocks"
+             reload may add some: add `{DIRECTIVE} {OURS};` to {main}, outside of all blocks; {READ}"
         ));
     }
     (timeout < drain.std()).then(|| {
         format!(
             "{DIRECTIVE} of nginx is {said}, and spec.drainTimeout is {drain}: connections to servers that leave are cut after \
-             {said}, and counted as drained; make it longer in {main}, or drainTimeout shorter"
+             {said}, and counted as drained; make it longer in {main}, or drainTimeout shorter; {READ}"
         )
     })
 }

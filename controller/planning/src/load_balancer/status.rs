@@ -61,11 +61,6 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
     } = outcome;
     let before = balancer.before.clone();
     let (generation, now) = (Some(balancer.generation), balancer.now);
-    // What nginx has is of that one still.
-    let observed_generation = match plan.put_off {
-        Some(_) => before.observed_generation,
-        None => generation,
-    };
     let path = stream::path(&balancer.spec, Some(&before));
     let mut conditions = before.conditions;
     let servers = plan.servers.len();
@@ -78,9 +73,6 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
     let advice = timeout.and_then(|said| shutdown::advice(&balancer.spec, said));
     if let (Reason::Ready, Some(advice)) = (reason, advice) {
         message = format!("{message}; {advice}");
-    }
-    if let Some(put_off) = &plan.put_off {
-        message = format!("{message}; {put_off}");
     }
     let (ready, degraded) = match reason {
         Reason::Ready => (true, false),
@@ -109,7 +101,7 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
         ),
     };
     LoadBalancerStatus {
-        observed_generation,
+        observed_generation: generation,
         server_count: u32::try_from(servers).unwrap_or(u32::MAX),
         servers: plan.servers,
         revision,

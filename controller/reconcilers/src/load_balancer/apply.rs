@@ -237,10 +237,7 @@ async fn configure(
     }
     let proved_at = context.clock.now();
     let installed = InstalledConfig::new(&nginx, &rendered.revision);
-    memory.with(&balancer.name, |known| {
-        known.installed = Some(installed);
-        known.old_workers = known.old_workers.reloaded();
-    });
+    memory.with(&balancer.name, |known| known.installed = Some(installed));
     let reload = Reload {
         revision: rendered.revision.clone(),
         at,

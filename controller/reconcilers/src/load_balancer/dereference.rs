@@ -9,10 +9,7 @@ use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, LoadBalancerStatus, Time, Workload};
 use aegis_docker::EngineError;
 use aegis_planning::load_balancer::home;
-use aegis_planning::load_balancer::observed::{
-    NginxBuild, Observed, Worker, candidates, claimed_by, file, taken,
-};
-use aegis_planning::load_balancer::old_workers;
+use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, claimed_by, file, taken};
 use aegis_planning::load_balancer::receipts::grace;
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::serving;
@@ -101,8 +98,8 @@ pub(super) async fn dereference(
     };
     let build = build(memory, nginx, spec, template.as_deref().ok()).await;
     let draining = status.is_some_and(|status| !status.draining.is_empty());
-    let workers = match nginx {
-        Some(nginx) => workers(memory, nginx, draining).await?,
+    let workers = match nginx.filter(|_| draining) {
+        Some(nginx) => Some(nginx.workers().await?),
         None => None,
     };
     let grace = grace(workloads.iter().flatten());
@@ -194,23 +191,6 @@ pub(super) async fn is_installed(
         memory.with(nginx.balancer(), |known| known.installed = Some(wanted));
     }
     Ok(same)
-}
-
-/// Its workers, where a drain waits for some of them or there may be many of before.
-async fn workers(
-    memory: &Memory,
-    nginx: &Nginx<'_>,
-    draining: bool,
-) -> Result<Option<Vec<Worker>>, nginx::Error> {
-    let due = memory.with(nginx.balancer(), |known| known.old_workers.is_due());
-    if !(draining || due) {
-        return Ok(None);
-    }
-    let workers = nginx.workers().await?;
-    memory.with(nginx.balancer(), |known| {
-        known.old_workers = old_workers::Known::after(&workers);
-    });
-    Ok(Some(workers))
 }
 
 /// What nginx says of itself; run once in the life of a controller and a container, where the template depends on it.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::Time;
 use aegis_planning::load_balancer::observed::NginxBuild;
-use aegis_planning::load_balancer::old_workers;
 
 use super::installed_config::InstalledConfig;
 use super::reload_batch::ReloadBatch;
@@ -33,8 +32,6 @@ pub(super) struct Entry {
     pub globals: String,
     /// The command that waits in nginx's container for the next configuration; none while a pass uses it.
     pub standby: Option<Standby>,
-    /// Its workers of before.
-    pub old_workers: old_workers::Known,
     /// Additions that wait for others.
     pub batch: ReloadBatch,
 }

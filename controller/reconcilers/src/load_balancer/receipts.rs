@@ -13,6 +13,7 @@ use aegis_runtime::events::EventType;
 use futures::StreamExt;
 use futures::future::join_all;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::nginx::Nginx;
 use crate::context::Context;
@@ -43,22 +44,31 @@ enum Uncounted {
     Engine(#[from] EngineError),
 }
 
-/// One line of nginx's log. nginx writes `-` where it has nothing to say, so all are texts.
+/// One line of nginx's log. nginx writes `-` where it has nothing to say, so all are texts; what a template of one's own says
+/// beside is read where it can be.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Line {
     end: String,
     status: String,
     upstream: String,
-    /// How long it took; a template of one's own may not say so.
-    #[serde(default, alias = "session_seconds")]
-    seconds: String,
+    /// How long it took.
+    #[serde(default)]
+    seconds: Value,
+    /// The same of a connection.
+    #[serde(default)]
+    session_seconds: Value,
 }
 
 impl Line {
     /// Whether it began only after this: a container that was restarted in its place is at the same address, and so may be
     /// another one.
     fn began_after(&self, end: Time, time: Time) -> bool {
-        let took = self.seconds.parse().ok().map(Duration::try_from_secs_f64);
+        let said = |value: &Value| match value {
+            Value::String(text) => text.parse().ok(),
+            _ => value.as_f64(),
+        };
+        let took = said(&self.seconds).or_else(|| said(&self.session_seconds));
+        let took = took.map(Duration::try_from_secs_f64);
         // One that does not say is taken to have been under way.
         matches!(took, Some(Ok(took)) if time.age(end) > took)
     }
@@ -203,7 +213,8 @@ mod tests {
             end: end.to_owned(),
             status: status.to_owned(),
             upstream: upstream.to_owned(),
-            seconds: seconds.to_owned(),
+            seconds: seconds.into(),
+            session_seconds: Value::Null,
         }
     }
 
@@ -272,6 +283,29 @@ mod tests {
         for drained in [true, false] {
             let counts = counted(drained, &lines);
             assert_eq!(counts.in_flight, 2, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_template_of_ones_own_says_beside_costs_no_line() {
+        let began_late = |beside: &str| {
+            let text = format!(
+                r#"{{"end":"{}.250","status":"200","upstream":"10.0.0.2:80"{beside}}}"#,
+                START + 9
+            );
+            let line: Line = serde_json::from_str(&text).unwrap();
+            counted(false, &[line]).in_flight == 0
+        };
+        for (beside, expected) in [
+            ("", false),
+            (r#","seconds":0.001"#, true),
+            (r#","seconds":"0.001","session_seconds":"0.001""#, true),
+            (r#","session_seconds":"0.001""#, true),
+            (r#","seconds":"20.0""#, false),
+            (r#","seconds":null"#, false),
+            (r#","seconds":["0.001"]"#, false),
+        ] {
+            assert_eq!(began_late(beside), expected, "{beside}");
         }
     }
 
