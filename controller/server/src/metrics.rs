@@ -119,8 +119,8 @@ impl HttpMetrics {
         let firing =
             "1 for each detector and workload (or the host) for which it fires; the others are absent";
         registry.register("aegis_detector_firing", firing, metrics.firing.clone());
-        let values = "The last value of each detector and workload (or the host), in the unit of its signal; absent where \
-            nothing was measured";
+        let values = "The last value of each detector and workload (or the host), in the unit of its signal, of the 200 \
+            workloads that a detector lists at most; absent where nothing was measured";
         registry.register("aegis_detector_value", values, metrics.values.clone());
         let age = "Seconds since the newest reading of a container's counters; -1 before the first";
         registry.register("aegis_readings_age_seconds", age, metrics.readings_age.clone());

@@ -41,10 +41,13 @@ fn text(path: &str) -> String {
     read.map(|_| text).unwrap_or_default()
 }
 
+/// Where most engines keep things: what is looked at while this one has not said where.
+const USUAL: &str = "/var/lib/docker";
+
 /// A folder on the engine's file system. A container does not see the engine's own, but its `/` is a layer that lies there;
 /// elsewhere `/` is any file system, such as that of a machine whose engine runs in a virtual one.
 fn engine_folder(engine: Option<&Path>, contained: bool) -> Option<&Path> {
-    let seen = engine.filter(|folder| folder.is_dir());
+    let seen = engine.or(Some(Path::new(USUAL))).filter(|folder| folder.is_dir());
     seen.or_else(|| contained.then_some(Path::new("/")))
 }
 
@@ -125,10 +128,10 @@ mod tests {
         let (here, none) = (folder.path(), folder.path().join("none"));
         assert_eq!(engine_folder(Some(here), false), Some(here));
         assert_eq!(engine_folder(Some(here), true), Some(here));
-        for unseen in [None, Some(none.as_path())] {
-            assert_eq!(engine_folder(unseen, true), Some(Path::new("/")));
-            assert_eq!(engine_folder(unseen, false), None, "it may be any other");
-        }
+        assert_eq!(engine_folder(Some(&none), true), Some(Path::new("/")));
+        assert_eq!(engine_folder(Some(&none), false), None, "it may be any other");
+        let usual = Some(Path::new(USUAL)).filter(|folder| folder.is_dir());
+        assert_eq!(engine_folder(None, false), usual, "it has not said");
     }
 
     #[test]

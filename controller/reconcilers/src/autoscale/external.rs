@@ -187,7 +187,8 @@ async fn fetch(
             status.as_u16()
         )));
     }
-    let is_explained = status.is_client_error() && target.prometheus.is_some();
+    // What Prometheus answers a query with that it cannot take, or cannot work out.
+    let is_explained = matches!(status.as_u16(), 400 | 422) && target.prometheus.is_some();
     if !status.is_success() && !is_explained {
         return Err(at(format!("HTTP {}", status.as_u16())));
     }
