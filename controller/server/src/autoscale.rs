@@ -129,8 +129,8 @@ pub(crate) fn note(before: &Workload, replicas: u32) -> Option<String> {
 }
 
 /// The same as Kubernetes says such things: in a `Warning`, which `kubectl` shows.
-pub(crate) fn warn(response: &mut Response, before: &Workload, replicas: u32) {
-    let Some(note) = note(before, replicas) else {
+pub(crate) fn warn(response: &mut Response, note: Option<&str>) {
+    let Some(note) = note else {
         return;
     };
     if let Ok(value) = HeaderValue::from_str(&format!("299 - {note:?}")) {

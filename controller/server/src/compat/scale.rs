@@ -86,18 +86,17 @@ fn count_fault(message: &str) -> Fault {
 
 async fn up(state: &ServerState, store: &Store, count: u32) -> Result<Response, Refusal> {
     let wanted = count.saturating_add(1);
-    let before = target(state)?;
-    let note = autoscale::note(&before, wanted);
+    let note = autoscale::note(&*target(state)?, wanted);
     let served = settle(state, store, wanted).await?;
     let mut event = event(&served, &state.store.list::<LoadBalancer>());
-    event.autoscale = note;
+    event.autoscale.clone_from(&note);
     let data = ScaleData {
         incident_id: None,
         event: event.clone(),
     };
     state.feed.publish(None, &data);
     let mut response = Json(event).into_response();
-    autoscale::warn(&mut response, &before, wanted);
+    autoscale::warn(&mut response, note.as_deref());
     Ok(response)
 }
 
@@ -109,10 +108,10 @@ async fn down(state: &ServerState, store: &Store) -> Result<Response, Refusal> {
     let removed = before.into_iter().filter(|name| !left.contains(name)).collect();
     let mut response = Json(Removed {
         removed,
-        autoscale: note,
+        autoscale: note.clone(),
     })
     .into_response();
-    autoscale::warn(&mut response, &workload, 1);
+    autoscale::warn(&mut response, note.as_deref());
     Ok(response)
 }
 

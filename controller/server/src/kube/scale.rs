@@ -58,11 +58,8 @@ where
     let replicas = scale.pointer("/spec/replicas").and_then(Value::as_u64);
     let mut response = Json(&scale).into_response();
     if let (Some(before), Some(replicas)) = (before, replicas) {
-        autoscale::warn(
-            &mut response,
-            &before,
-            u32::try_from(replicas).unwrap_or(u32::MAX),
-        );
+        let note = autoscale::note(&before, u32::try_from(replicas).unwrap_or(u32::MAX));
+        autoscale::warn(&mut response, note.as_deref());
     }
     Ok(response)
 }
