@@ -137,6 +137,7 @@ const SOURCES: [Source; 19] = [
 const COMPILED: usize = 128 << 10;
 /// How large such a cache may become; where it is full, the search starts it again.
 const SEARCHED: usize = 256 << 10;
+
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     let compiled = SOURCES.iter().filter_map(|(source, only_if)| {
         // Bytes: what Unicode calls a letter or a space makes an automaton ten times as large, and secrets are ASCII. What is

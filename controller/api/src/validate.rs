@@ -113,8 +113,7 @@ pub struct SchemaCheck {
 
 impl SchemaCheck {
     /// Compiles a structural schema (of a CRD) for strict use: unknown fields are errors.
-    pub fn new(structural: Value) -> Result<Self, String> {
-        let mut schema = structural;
+    pub fn new(mut schema: Value) -> Result<Self, String> {
         make_strict(&mut schema);
         leave_out_descriptions(&mut schema);
         let validator = jsonschema::options()

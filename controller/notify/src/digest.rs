@@ -48,16 +48,25 @@ impl Digest {
 
     /// Folds one message.
     pub(crate) fn add(&mut self, uid: &str, subject: &str, stage: Stage) {
-        self.messages += 1;
-        if let Some(known) = self.incidents.get_mut(uid) {
+        self.add_all(uid, subject, stage, 1);
+    }
+
+    fn add_all(&mut self, uid: &str, subject: &str, stage: Stage, messages: u64) {
+        self.messages = self.messages.saturating_add(messages);
+        let known = if let Some(known) = self.incidents.get_mut(uid) {
             known.1 = stage;
-            let repeated = self.repeated.entry(uid.to_owned()).or_insert(1);
-            *repeated = repeated.saturating_add(1);
+            self.repeated.get(uid).copied().unwrap_or(1)
         } else if self.incidents.len() < INCIDENTS {
             let subject = Self::subject(subject);
             self.incidents.insert(uid.to_owned(), (subject, stage));
+            0
         } else {
-            self.others += 1;
+            self.others = self.others.saturating_add(messages);
+            return;
+        };
+        let messages = known.saturating_add(messages);
+        if messages > 1 {
+            self.repeated.insert(uid.to_owned(), messages);
         }
     }
 
@@ -66,9 +75,7 @@ impl Digest {
         for (uid, (subject, stage)) in &earlier.incidents {
             let messages = earlier.repeated.get(uid).copied().unwrap_or(1);
             let last = self.incidents.get(uid).map_or(*stage, |(_, last)| *last);
-            for _ in 0..messages {
-                self.add(uid, subject, last);
-            }
+            self.add_all(uid, subject, last, messages);
         }
         self.others = self.others.saturating_add(earlier.others);
         self.messages = self.messages.saturating_add(earlier.others);

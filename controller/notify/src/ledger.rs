@@ -180,7 +180,8 @@ impl Ledger {
     /// What `take` takes out of the digest is being reported from now on.
     pub(crate) fn take_folded(&mut self, take: impl FnOnce(&mut Digest) -> Option<Digest>) -> Option<Digest> {
         let taken = take(&mut self.contents.digest)?;
-        self.contents.reporting.merge(&taken);
+        let earlier = std::mem::replace(&mut self.contents.reporting, taken.clone());
+        self.contents.reporting.merge(&earlier);
         self.dirty = true;
         Some(taken)
     }
@@ -248,6 +249,20 @@ mod tests {
     use aegis_api::incident::{Stage, TimelineEntry};
 
     use super::*;
+
+    #[test]
+    fn of_two_that_are_being_reported_the_newer_stage_is_folded_again() {
+        let mut ledger = Ledger::in_memory();
+        for stage in [Stage::Received, Stage::Resolved] {
+            ledger.digest_mut().add("a", "web", stage);
+            ledger.take_folded(|digest| Some(std::mem::take(digest)));
+        }
+        assert!(ledger.digest().is_empty());
+        ledger.fold_again();
+        let words = ledger.digest().words();
+        assert!(words.contains("2 messages about 1 incidents"), "{words}");
+        assert!(words.contains("1 resolved"), "{words}");
+    }
 
     fn mark() -> Mark {
         Mark::of(&TimelineEntry {

@@ -605,13 +605,12 @@ impl Notifier {
     }
 
     fn due_digest(&mut self) -> Option<Digest> {
-        let now = Instant::now();
-        let (storm, wishes) = (self.storm.rages(now), &self.around.wishes);
-        let is_quiet = |incident: &Arc<Incident>| wishes(incident).quiet;
         if !self.has_seen {
             return None;
         }
-        let folds = &mut self.folds;
+        let now = Instant::now();
+        let (storm, wishes, folds) = (self.storm.rages(now), &self.around.wishes, &mut self.folds);
+        let is_quiet = |incident: &Arc<Incident>| wishes(incident).quiet;
         self.ledger
             .take_folded(|digest| folds.take_due(digest, is_quiet, storm, now))
     }

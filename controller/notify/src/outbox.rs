@@ -49,9 +49,7 @@ impl Waiting {
             bytes,
         }
     }
-}
 
-impl Waiting {
     /// The last entry that is settled with it.
     pub(crate) fn settled(&self) -> Option<&Mark> {
         self.settles.as_ref().or(self.mark.as_ref())
@@ -158,8 +156,7 @@ impl Outbox {
     }
 
     /// Drops what waits about an incident that people are to hear nothing of; `stands` where its own message is posted, which
-    /// is kept true.
-    /// Answers whether something did.
+    /// is kept true. Answers whether something did.
     pub(crate) fn withhold(&mut self, uid: &str, stands: bool) -> bool {
         let before = self.waiting.len();
         let stays =
